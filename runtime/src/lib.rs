@@ -1,1 +1,12 @@
-//! Placeholder.
+//! How any binary of ours runs: configuration from the environment, logs and traces, metrics, health, ordered shutdown,
+//! and Kafka clients. It knows no event.
+
+pub mod admin;
+pub mod entry;
+pub mod env;
+pub mod health;
+pub mod kafka;
+pub mod listen;
+pub mod metrics;
+pub mod shutdown;
+pub mod telemetry;

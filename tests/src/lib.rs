@@ -1,1 +1,4 @@
-//! Placeholder.
+//! Harness, doubles, demo and end-to-end tests.
+
+pub mod calendly;
+pub mod stripe;

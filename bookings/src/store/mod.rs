@@ -1,0 +1,89 @@
+//! All SQL. Every function is one transaction or one statement, and says what it leaves behind.
+
+mod error;
+mod ledger;
+mod params;
+mod prices;
+mod record;
+mod refresh;
+mod resolve;
+mod show;
+
+use std::time::Duration;
+
+use deadpool_postgres::{Client, Manager, ManagerConfig, Pool, PoolConfig, RecyclingMethod, Runtime};
+use secrecy::{ExposeSecret, SecretString};
+use tokio_postgres::NoTls;
+
+pub use self::error::{StoreError, UrlError};
+pub use self::ledger::{Claim, ClaimedOperation};
+pub use self::params::CheckoutTerms;
+pub use self::prices::ListedPrice;
+pub use self::record::{Recorded, Subject};
+pub use self::show::{BookingRow, HistoryRow, OperationRow};
+use crate::price::Price;
+
+mod migrations {
+    refinery::embed_migrations!("migrations");
+}
+
+/// How long to wait for a connection of the pool, or for a new one.
+const WAIT: Duration = Duration::from_secs(5);
+
+/// Bookings, their history, Stripe's ledger and prices, in the database. Cheap to clone.
+#[derive(Clone)]
+pub struct Store {
+    pool: Pool,
+    terms: std::sync::Arc<CheckoutTerms>,
+    default_price: Price,
+}
+
+impl Store {
+    /// Opens a pool; connections are made when they are needed.
+    pub fn new(
+        url: &SecretString,
+        pool_size: usize,
+        terms: CheckoutTerms,
+        default_price: Price,
+    ) -> Result<Self, UrlError> {
+        let mut config: tokio_postgres::Config = url.expose_secret().parse().map_err(|_| UrlError)?;
+        if config.get_hosts().is_empty() {
+            return Err(UrlError);
+        }
+        config.connect_timeout(WAIT);
+        if config.get_application_name().is_none() {
+            config.application_name("calendly-pipeline");
+        }
+        // A statement that hangs must fail while its record can still be retried.
+        let limits = "-c statement_timeout=15000 -c lock_timeout=10000 -c idle_in_transaction_session_timeout=30000";
+        let options = config.get_options().map_or_else(|| limits.to_owned(), |own| format!("{limits} {own}"));
+        config.options(options);
+        let manager = Manager::from_config(config, NoTls, ManagerConfig { recycling_method: RecyclingMethod::Fast });
+        let mut sizes = PoolConfig::new(pool_size);
+        sizes.timeouts.wait = Some(WAIT);
+        sizes.timeouts.create = Some(WAIT);
+        let pool = Pool::builder(manager).config(sizes).runtime(Runtime::Tokio1).build().map_err(|_| UrlError)?;
+        Ok(Self { pool, terms: std::sync::Arc::new(terms), default_price })
+    }
+
+    /// Brings the schema up to date. Several processes may do it at once: a lock lets one go first.
+    pub async fn migrate(&self) -> Result<usize, StoreError> {
+        let mut client = self.client().await?;
+        client.batch_execute("SELECT pg_advisory_lock(7263548101)").await?;
+        let report = migrations::migrations::runner().run_async(&mut **client).await;
+        let unlocked = client.batch_execute("SELECT pg_advisory_unlock(7263548101)").await;
+        let report = report.map_err(|error| StoreError::Migration(error.to_string()))?;
+        unlocked?;
+        Ok(report.applied_migrations().len())
+    }
+
+    /// Asks the database for nothing, to see whether it answers.
+    pub async fn ping(&self) -> Result<(), StoreError> {
+        self.client().await?.batch_execute("SELECT 1").await?;
+        Ok(())
+    }
+
+    async fn client(&self) -> Result<Client, StoreError> {
+        Ok(self.pool.get().await?)
+    }
+}

@@ -1,0 +1,161 @@
+//! The life of a service's process: arguments, logs, the service itself, signals, the exit code.
+
+use std::ffi::OsString;
+use std::io::Write as _;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use crate::env::{ConfigError, Env};
+use crate::shutdown::Shutdown;
+use crate::telemetry::{self, Telemetry};
+
+/// How long a service may drain after the first signal. The contract gives 30 s to be gone; the rest of that is for
+/// sending the last spans and for threads that have to end.
+pub const DRAIN_DEADLINE: Duration = Duration::from_secs(25);
+const THREADS_DEADLINE: Duration = Duration::from_secs(1);
+
+const EXIT_FAILED: u8 = 1;
+const EXIT_USAGE: u8 = 2;
+const EXIT_CONFIG: u8 = 64;
+
+/// Runs a service until it ends by itself or after a signal, and returns the exit code of the process.
+///
+/// `run` reads all of its configuration before it logs anything, so that a wrong one leaves exactly one line.
+pub fn main<F, Run>(service: &'static str, version: &str, run: F) -> ExitCode
+where
+    F: FnOnce(Env, Shutdown) -> Run,
+    Run: Future<Output = anyhow::Result<()>> + Send + 'static,
+{
+    match arguments(std::env::args_os().skip(1), service, version) {
+        Arguments::None => {}
+        Arguments::Print(text) => {
+            // A closed stdout is the caller's choice.
+            let _ = write!(std::io::stdout(), "{text}");
+            return ExitCode::SUCCESS;
+        }
+        Arguments::Wrong(line) => {
+            complain(service, &line);
+            return ExitCode::from(EXIT_USAGE);
+        }
+    }
+    install_crypto();
+    match tokio::runtime::Runtime::new() {
+        Ok(runtime) => {
+            let code = runtime.block_on(supervise(service, Env::from_process(), run));
+            runtime.shutdown_timeout(THREADS_DEADLINE);
+            ExitCode::from(code)
+        }
+        Err(error) => {
+            complain(service, &format!("cannot start the async runtime: {error}"));
+            ExitCode::from(EXIT_FAILED)
+        }
+    }
+}
+
+/// Makes ring the process's TLS provider; a second call changes nothing.
+pub fn install_crypto() {
+    // An error means that there is a provider already.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Arguments {
+    None,
+    Print(String),
+    Wrong(String),
+}
+
+fn arguments(mut given: impl Iterator<Item = OsString>, service: &str, version: &str) -> Arguments {
+    let Some(first) = given.next() else { return Arguments::None };
+    match (first.to_str(), given.next()) {
+        (Some("--version" | "-V"), None) => Arguments::Print(format!("{service} {version}\n")),
+        (Some("--help" | "-h"), None) => Arguments::Print(format!(
+            "{service} {version}\n\nUsage: {service} [--help | --version]\n\n\
+             All configuration is read from the environment; the README lists the variables.\n"
+        )),
+        _ => Arguments::Wrong(format!("takes no arguments (see {service} --help); configuration is read from the environment")),
+    }
+}
+
+async fn supervise<F, Run>(service: &'static str, env: Env, run: F) -> u8
+where
+    F: FnOnce(Env, Shutdown) -> Run,
+    Run: Future<Output = anyhow::Result<()>> + Send + 'static,
+{
+    let (telemetry, signals) = match prepare(service, &env) {
+        Ok(prepared) => prepared,
+        Err(error) => return failed(service, &error),
+    };
+    let shutdown = Shutdown::new();
+    // A task of its own, so that code that blocks its thread cannot keep the signals from being seen.
+    let mut running = tokio::spawn(run(env, shutdown.clone()));
+    let code = tokio::select! {
+        ended = &mut running => match ended {
+            Ok(Ok(())) => 0,
+            Ok(Err(error)) => failed(service, &error),
+            Err(error) => failed(service, &anyhow::Error::new(error)),
+        },
+        reason = overdue(signals, &shutdown) => {
+            tracing::error!(reason, "stopping without a clean drain");
+            running.abort();
+            EXIT_FAILED
+        }
+    };
+    telemetry.finish().await;
+    code
+}
+
+fn prepare(service: &'static str, env: &Env) -> anyhow::Result<(Telemetry, Signals)> {
+    let telemetry = telemetry::init(service, env)?;
+    Ok((telemetry, Signals::new()?))
+}
+
+/// Prints the one line about a failure and returns the exit code that it calls for.
+fn failed(service: &str, error: &anyhow::Error) -> u8 {
+    if let Some(wrong) = error.chain().find_map(|cause| cause.downcast_ref::<ConfigError>()) {
+        complain(service, &wrong.to_string());
+        return EXIT_CONFIG;
+    }
+    complain(service, &format!("{error:#}"));
+    EXIT_FAILED
+}
+
+/// For the lines that must appear whatever the log's format and level are.
+fn complain(service: &str, text: &str) {
+    let _ = writeln!(std::io::stderr(), "{service}: {}", text.replace(char::is_control, " "));
+}
+
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        }
+    }
+}
+
+/// Raises `shutdown` at the first signal; returns when the drain that follows has to be cut short.
+async fn overdue(mut signals: Signals, shutdown: &Shutdown) -> &'static str {
+    let signal = signals.next().await;
+    tracing::info!(signal, "draining");
+    shutdown.trigger();
+    tokio::select! {
+        _ = signals.next() => "a second signal",
+        () = tokio::time::sleep(DRAIN_DEADLINE) => "the drain took too long",
+    }
+}
+
+#[cfg(test)]
+#[path = "entry_tests.rs"]
+mod tests;

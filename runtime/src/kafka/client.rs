@@ -1,0 +1,42 @@
+//! What all our clients share: how librdkafka's log lines, errors and lag reach our log and metrics.
+
+use std::collections::HashMap;
+
+use rdkafka::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::error::KafkaError;
+use rdkafka::statistics::Statistics;
+
+/// A client could not be built: its settings contradict each other or name something that is not there.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot build a Kafka client ({0}); check the KAFKA_* variables")]
+pub struct SetupError(#[from] pub(crate) KafkaError);
+
+/// Sends librdkafka's own lines to the log at debug level.
+///
+/// librdkafka repeats "connection refused" for every broker and every try. The one line that an operator needs comes
+/// from [`super::watch_brokers`]; these are for a closer look.
+pub(crate) struct QuietContext;
+
+impl ClientContext for QuietContext {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        tracing::debug!(target: "librdkafka", ?level, facility, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::debug!(target: "librdkafka", %error, reason);
+    }
+}
+
+/// Sets the gauge `metric` to the lag of each topic, over the partitions that this member has.
+pub(crate) fn report_lag(metric: &'static str, statistics: &Statistics) {
+    let mut lag_by_topic: HashMap<&str, i64> = HashMap::new();
+    for (name, topic) in &statistics.topics {
+        let lags = topic.partitions.values().map(|partition| partition.consumer_lag.max(0));
+        *lag_by_topic.entry(name).or_default() += lags.sum::<i64>();
+    }
+    for (topic, lag) in lag_by_topic {
+        #[expect(clippy::cast_precision_loss, reason = "a gauge is a float, and lags stay far below 2^52")]
+        metrics::gauge!(metric, "topic" => topic.to_owned()).set(lag as f64);
+    }
+}

@@ -1,0 +1,18 @@
+//! Kafka clients as our services need them: a producer whose send resolves with the delivery report, a consumer that
+//! commits only what is finished, and a relay that moves records from topic to topic exactly once.
+
+mod client;
+mod config;
+pub mod consumer;
+mod probe;
+mod producer;
+mod record;
+pub mod relay;
+mod topics;
+
+pub use client::SetupError;
+pub use config::{KafkaConfig, SecurityProtocol};
+pub use probe::watch_brokers;
+pub use producer::{Delivered, OutgoingRecord, Producer, SendError};
+pub use record::Record;
+pub use topics::{TopicError, TopicSpec, ensure_topics};

@@ -1,0 +1,111 @@
+//! A producer whose send resolves with the broker's delivery report, never with the mere enqueue.
+
+use std::time::Duration;
+
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::producer::{FutureProducer, FutureRecord, Producer as _};
+
+use super::client::{QuietContext, SetupError};
+use super::config::{KafkaConfig, MAX_RECORD_BYTES};
+use super::record::owned_headers;
+
+/// A record to be sent.
+#[derive(Debug)]
+pub struct OutgoingRecord<'a> {
+    /// Topic, prefix included.
+    pub topic: &'a str,
+    /// Key: records of one key go to one partition.
+    pub key: &'a [u8],
+    /// Value.
+    pub value: &'a [u8],
+    /// Headers; a name should occur once.
+    pub headers: &'a [(String, Vec<u8>)],
+}
+
+/// Where a record is now durable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Delivered {
+    /// Partition.
+    pub partition: i32,
+    /// Offset within the partition.
+    pub offset: i64,
+}
+
+/// Why a record is not known to be durable.
+#[derive(Debug, thiserror::Error)]
+pub enum SendError {
+    /// The client's own queue is full: the brokers are away or too slow. Nothing was sent.
+    #[error("the producer's queue is full")]
+    QueueFull,
+    /// The brokers will never take this record as it is.
+    #[error("the brokers refuse the record: {0}")]
+    Refused(RDKafkaErrorCode),
+    /// No delivery report came in time, or it was a failure that another try can mend.
+    #[error("not delivered: {0}")]
+    NotDelivered(String),
+}
+
+/// A producer with `acks=all` and idempotence. Cheap to clone.
+#[derive(Clone)]
+pub struct Producer {
+    inner: FutureProducer<QuietContext>,
+}
+
+impl Producer {
+    /// Builds the client. `delivery_timeout` bounds each send, from the call to the report.
+    pub fn new(config: &KafkaConfig, delivery_timeout: Duration) -> Result<Self, SetupError> {
+        let inner = config
+            .client()
+            .set("acks", "all")
+            .set("enable.idempotence", "true")
+            .set("message.timeout.ms", delivery_timeout.as_millis().to_string())
+            .set("message.max.bytes", MAX_RECORD_BYTES.to_string())
+            // Batches what arrives within a millisecond: under load that fills batches, at rest it costs a millisecond.
+            .set("linger.ms", "1")
+            .set("compression.type", "lz4")
+            .set("queue.buffering.max.kbytes", "65536")
+            // The Java clients' partitioner, so that other producers of a key choose the same partition.
+            .set("partitioner", "murmur2_random")
+            .create_with_context(QuietContext)?;
+        Ok(Self { inner })
+    }
+
+    /// Sends one record and waits until the brokers have it on all in-sync replicas.
+    pub async fn send(&self, record: &OutgoingRecord<'_>) -> Result<Delivered, SendError> {
+        let future_record = FutureRecord::to(record.topic)
+            .key(record.key)
+            .payload(record.value)
+            .headers(owned_headers(record.headers));
+        // `send_result` and not `send`: the latter spins on a full queue.
+        let delivery = self.inner.send_result(future_record).map_err(|(error, _)| classify(error))?;
+        match delivery.await {
+            Ok(Ok(report)) => Ok(Delivered { partition: report.partition, offset: report.offset }),
+            Ok(Err((error, _))) => Err(classify(error)),
+            Err(_) => Err(SendError::NotDelivered("the producer was closed".to_owned())),
+        }
+    }
+
+    /// Waits until nothing is queued, or the deadline has passed.
+    pub async fn flush(&self, deadline: Duration) {
+        let producer = self.inner.clone();
+        // The flush blocks its thread.
+        let flushed = tokio::task::spawn_blocking(move || producer.flush(deadline)).await;
+        if !matches!(flushed, Ok(Ok(()))) {
+            tracing::warn!("records were still undelivered when the producer was flushed");
+        }
+    }
+}
+
+fn classify(error: KafkaError) -> SendError {
+    match error.rdkafka_error_code() {
+        Some(RDKafkaErrorCode::QueueFull) => SendError::QueueFull,
+        Some(
+            code @ (RDKafkaErrorCode::MessageSizeTooLarge
+            | RDKafkaErrorCode::InvalidMessage
+            | RDKafkaErrorCode::InvalidMessageSize
+            | RDKafkaErrorCode::InvalidRecord),
+        ) => SendError::Refused(code),
+        Some(code) => SendError::NotDelivered(code.to_string()),
+        None => SendError::NotDelivered(error.to_string()),
+    }
+}

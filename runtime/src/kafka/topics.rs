@@ -1,0 +1,160 @@
+//! Creates the topics that are missing and checks those that are there.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::error::RDKafkaErrorCode;
+
+use super::client::{QuietContext, SetupError};
+use super::config::{KafkaConfig, MAX_RECORD_BYTES};
+use crate::shutdown::Shutdown;
+
+const TIMEOUT: Duration = Duration::from_secs(5);
+const RETRY: Duration = Duration::from_secs(1);
+
+/// A topic that must exist.
+#[derive(Clone, Debug)]
+pub struct TopicSpec {
+    /// Name, prefix included.
+    pub name: String,
+    /// How long records are kept; `None` is for ever.
+    pub retention: Option<Duration>,
+}
+
+/// The topics cannot be used as they are; trying again does not help.
+#[derive(Debug, thiserror::Error)]
+pub enum TopicError {
+    /// The client could not be built.
+    #[error(transparent)]
+    Setup(#[from] SetupError),
+    /// A topic has fewer partitions than the configuration asks for.
+    #[error(
+        "TOPIC_PARTITIONS: topic {topic} has {found} partitions and TOPIC_PARTITIONS is {wanted}; \
+         set TOPIC_PARTITIONS={found}, or add partitions to the topic"
+    )]
+    TooFewPartitions {
+        /// The topic.
+        topic: String,
+        /// Partitions that it has.
+        found: usize,
+        /// Partitions that are asked for.
+        wanted: i32,
+    },
+    /// The brokers refuse to create a topic.
+    #[error("the brokers refuse to create topic {topic}: {reason}; create it by hand or correct TOPIC_REPLICATION and TOPIC_PARTITIONS")]
+    Refused {
+        /// The topic.
+        topic: String,
+        /// The brokers' answer.
+        reason: RDKafkaErrorCode,
+    },
+    /// Shutdown came first.
+    #[error("stopped before the topics were ready")]
+    Stopped,
+}
+
+/// Waits for the brokers, creates what is missing (if `KAFKA_CREATE_TOPICS` allows it) and checks the rest.
+///
+/// Returns the names of the topics that were created. Brokers that are away are waited for: [`super::watch_brokers`]
+/// tells the operator.
+pub async fn ensure_topics(
+    config: &KafkaConfig,
+    topics: &[TopicSpec],
+    shutdown: &Shutdown,
+) -> Result<Vec<String>, TopicError> {
+    let admin: AdminClient<QuietContext> =
+        config.client().create_with_context(QuietContext).map_err(SetupError::from)?;
+    let admin = std::sync::Arc::new(admin);
+    let mut created = Vec::new();
+    let mut told = false;
+    loop {
+        if let Some(partitions) = partitions_by_topic(&admin).await {
+            check(config, topics, &partitions)?;
+            let missing: Vec<_> = topics.iter().filter(|topic| !partitions.contains_key(&topic.name)).collect();
+            if missing.is_empty() {
+                return Ok(created);
+            }
+            if config.create_topics {
+                created.extend(create(&admin, config, &missing).await?);
+            } else if !told {
+                let names: Vec<_> = missing.iter().map(|topic| topic.name.as_str()).collect();
+                tracing::warn!(missing = names.join(","), "topics are missing and KAFKA_CREATE_TOPICS is false; waiting (calctl topics apply creates them)");
+                told = true;
+            }
+        }
+        tokio::select! {
+            () = shutdown.cancelled() => return Err(TopicError::Stopped),
+            () = tokio::time::sleep(if told { RETRY } else { RETRY / 5 }) => {}
+        }
+    }
+}
+
+async fn partitions_by_topic(admin: &std::sync::Arc<AdminClient<QuietContext>>) -> Option<HashMap<String, usize>> {
+    let admin = admin.clone();
+    let metadata = tokio::task::spawn_blocking(move || admin.inner().fetch_metadata(None, TIMEOUT)).await.ok()?.ok()?;
+    if metadata.brokers().is_empty() {
+        return None;
+    }
+    let topics = metadata.topics().iter().filter(|topic| topic.error().is_none());
+    Some(topics.map(|topic| (topic.name().to_owned(), topic.partitions().len())).collect())
+}
+
+fn check(config: &KafkaConfig, topics: &[TopicSpec], partitions: &HashMap<String, usize>) -> Result<(), TopicError> {
+    let wanted = usize::try_from(config.partitions).unwrap_or(1);
+    for topic in topics {
+        if let Some(found) = partitions.get(&topic.name).copied().filter(|found| *found < wanted) {
+            return Err(TopicError::TooFewPartitions { topic: topic.name.clone(), found, wanted: config.partitions });
+        }
+    }
+    Ok(())
+}
+
+async fn create(
+    admin: &AdminClient<QuietContext>,
+    config: &KafkaConfig,
+    missing: &[&TopicSpec],
+) -> Result<Vec<String>, TopicError> {
+    let max_bytes = MAX_RECORD_BYTES.to_string();
+    let retentions: Vec<String> = missing.iter().map(|topic| retention_ms(topic.retention)).collect();
+    let new_topics: Vec<_> = missing
+        .iter()
+        .zip(&retentions)
+        .map(|(topic, retention)| {
+            let new = NewTopic::new(&topic.name, config.partitions, TopicReplication::Fixed(config.replication))
+                .set("max.message.bytes", &max_bytes)
+                .set("retention.ms", retention);
+            // With three copies a write should survive the loss of one; with fewer it could not be written at all.
+            if config.replication >= 3 { new.set("min.insync.replicas", "2") } else { new }
+        })
+        .collect();
+    let options = AdminOptions::new().operation_timeout(Some(TIMEOUT)).request_timeout(Some(TIMEOUT));
+    let Ok(results) = admin.create_topics(&new_topics, &options).await else {
+        return Ok(Vec::new());
+    };
+    let mut created = Vec::new();
+    for result in results {
+        match result {
+            Ok(topic) => created.push(topic),
+            // Another of our services was faster, or the broker is still coming up: look again.
+            Err((_, RDKafkaErrorCode::TopicAlreadyExists | RDKafkaErrorCode::RequestTimedOut)) => {}
+            Err((_, code)) if is_transient(code) => {}
+            Err((topic, reason)) => return Err(TopicError::Refused { topic, reason }),
+        }
+    }
+    Ok(created)
+}
+
+fn is_transient(code: RDKafkaErrorCode) -> bool {
+    matches!(
+        code,
+        RDKafkaErrorCode::OperationTimedOut
+            | RDKafkaErrorCode::NotController
+            | RDKafkaErrorCode::BrokerTransportFailure
+            | RDKafkaErrorCode::ThrottlingQuotaExceeded
+    )
+}
+
+fn retention_ms(retention: Option<Duration>) -> String {
+    retention.map_or_else(|| "-1".to_owned(), |keep| keep.as_millis().to_string())
+}

@@ -1,0 +1,126 @@
+//! Logs to stderr, and traces to a collector when one is configured.
+
+mod export;
+mod trace;
+
+use std::fmt;
+use std::io::IsTerminal as _;
+use std::str::FromStr;
+use std::time::Duration;
+
+use opentelemetry_sdk::trace::SdkTracerProvider;
+use tracing::{Level, Metadata, Subscriber};
+use tracing_subscriber::filter::{EnvFilter, FilterExt as _, filter_fn};
+use tracing_subscriber::layer::{Layer, SubscriberExt as _};
+use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::util::SubscriberInitExt as _;
+
+use crate::env::{ConfigError, Env};
+
+pub use trace::continue_trace;
+
+/// How long the last spans may take on their way to the collector.
+const FLUSH_DEADLINE: Duration = Duration::from_secs(2);
+
+/// Targets whose debug and trace lines may be shown. Libraries print header values and SQL parameters at those levels,
+/// and no level of our log may show a secret or personal data.
+const OURS: &[&str] =
+    &["ingest", "processor", "retrier", "calctl", "bookings", "runtime", "schemas", "librdkafka", "panic"];
+
+/// `LOG_FORMAT`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+impl LogFormat {
+    fn default_for(terminal: bool) -> Self {
+        if terminal { Self::Text } else { Self::Json }
+    }
+}
+
+impl FromStr for LogFormat {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "text" => Ok(Self::Text),
+            "json" => Ok(Self::Json),
+            _ => Err("must be text or json"),
+        }
+    }
+}
+
+/// What [`init`] started and the end of the process has to finish.
+pub struct Telemetry {
+    provider: Option<SdkTracerProvider>,
+}
+
+impl fmt::Debug for Telemetry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Telemetry").field("exporting", &self.provider.is_some()).finish()
+    }
+}
+
+impl Telemetry {
+    /// Sends what is left to the collector.
+    pub async fn finish(self) {
+        let Some(provider) = self.provider else { return };
+        // The shutdown blocks its thread while tasks of this runtime do the sending.
+        let finished = tokio::task::spawn_blocking(move || provider.shutdown_with_timeout(FLUSH_DEADLINE)).await;
+        if !matches!(finished, Ok(Ok(()))) {
+            tracing::warn!("the last spans were not delivered to the collector");
+        }
+    }
+}
+
+/// Starts logging as `LOG_FORMAT` and `RUST_LOG` say, and tracing as `OTEL_EXPORTER_OTLP_ENDPOINT` does. Logs nothing
+/// itself. To be called within the async runtime.
+pub fn init(service: &'static str, env: &Env) -> Result<Telemetry, ConfigError> {
+    let terminal = std::io::stderr().is_terminal();
+    let format = env.parse("LOG_FORMAT", LogFormat::default_for(terminal))?;
+    let log = log_layer(format, terminal, std::io::stderr).with_filter(log_filter(env)?.and(filter_fn(may_show)));
+    let exporter = export::from_env(env)?;
+    let provider = exporter.map(|exporter| export::provider(service, exporter));
+    let traces = provider.as_ref().map(export::layer);
+    // The only error is that a subscriber is there already, as in tests.
+    let _ = tracing_subscriber::registry().with(log).with(traces).try_init();
+    std::panic::set_hook(Box::new(log_panic));
+    Ok(Telemetry { provider })
+}
+
+fn log_filter(env: &Env) -> Result<EnvFilter, ConfigError> {
+    let directives = env.optional("RUST_LOG")?.unwrap_or_else(|| "info".to_owned());
+    EnvFilter::try_new(directives)
+        .map_err(|error| ConfigError::new("RUST_LOG", format!("{error}; use a level or target=level,…")))
+}
+
+fn may_show(metadata: &Metadata<'_>) -> bool {
+    let crate_name = metadata.target().split("::").next().unwrap_or_default();
+    *metadata.level() <= Level::INFO || OURS.contains(&crate_name)
+}
+
+fn log_layer<S, W>(format: LogFormat, terminal: bool, writer: W) -> Box<dyn Layer<S> + Send + Sync>
+where
+    S: Subscriber + for<'span> LookupSpan<'span>,
+    W: for<'writer> tracing_subscriber::fmt::MakeWriter<'writer> + Send + Sync + 'static,
+{
+    let layer = tracing_subscriber::fmt::layer().with_writer(writer);
+    match format {
+        LogFormat::Text => layer.with_ansi(terminal).boxed(),
+        LogFormat::Json => layer.json().flatten_event(true).with_span_list(false).boxed(),
+    }
+}
+
+/// A panic's message can quote the data that caused it, so only its place is logged.
+fn log_panic(info: &std::panic::PanicHookInfo<'_>) {
+    let place = info.location().map(ToString::to_string).unwrap_or_default();
+    tracing::error!(target: "panic", place, "a bug: the code panicked");
+}
+
+#[cfg(test)]
+#[path = "telemetry_tests.rs"]
+mod tests;

@@ -1,0 +1,190 @@
+//! Events to bytes and back.
+//!
+//! Without a schema registry a value is Avro's single-object encoding (`C3 01`, CRC-64-AVRO fingerprint of the schema,
+//! body), with one it has Confluent's framing (`00`, schema id, body). Reading takes both, and resolves whatever
+//! released schema a record was written with to today's.
+
+mod registry;
+
+use serde::{Serialize, de::DeserializeOwned};
+
+pub use self::registry::{CALENDLY_SCHEMA, Kind, STRIPE_SCHEMA, SchemaIds, WriterSchema};
+use self::registry::{by_fingerprint, current};
+use crate::{calendly::CalendlyEvent, stripe::StripeEvent};
+
+/// First bytes of a single-object encoding.
+const SINGLE_OBJECT: [u8; 2] = [0xC3, 0x01];
+/// First byte of Confluent's framing.
+const CONFLUENT: u8 = 0;
+/// About what an event takes besides its payload, so that the buffer rarely grows.
+const FIELDS: usize = 2048;
+
+/// Why bytes are no event, or an event no bytes. Nothing of the content is quoted: the library's own messages would.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CodecError {
+    /// A schema does not parse, or is none of an event of ours.
+    #[error("unusable Avro schema ({0})")]
+    Schema(String),
+    /// The event does not fit its schema.
+    #[error("the event cannot be encoded ({0})")]
+    Encode(String),
+    /// The bytes do not fit the schema they name.
+    #[error("the record is not what its schema says ({0})")]
+    Decode(String),
+    /// Neither framing.
+    #[error("the record begins neither as a single-object encoding nor as Confluent's framing")]
+    UnknownFraming,
+    /// A schema that no release of ours wrote with.
+    #[error("unknown schema fingerprint {}", hex(.0))]
+    UnknownFingerprint([u8; 8]),
+    /// A schema id that the table passed in lacks.
+    #[error("unknown schema id {0}")]
+    UnknownSchemaId(u32),
+    /// The other kind of event.
+    #[error("the record is a {found}, not a {expected}")]
+    WrongKind {
+        /// What was asked for.
+        expected: Kind,
+        /// What it is.
+        found: Kind,
+    },
+}
+
+/// An event of either source.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Event {
+    /// From Calendly.
+    Calendly(Box<CalendlyEvent>),
+    /// From Stripe.
+    Stripe(Box<StripeEvent>),
+}
+
+impl Event {
+    /// Which of the two it is.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::Calendly(_) => Kind::Calendly,
+            Self::Stripe(_) => Kind::Stripe,
+        }
+    }
+}
+
+/// What stands in front of the Avro body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Framing {
+    /// The fingerprint: readers find the schema by themselves.
+    SingleObject,
+    /// The id that the schema registry gave to our schema.
+    Confluent(u32),
+}
+
+/// Encodes without a registry.
+pub fn encode_calendly(event: &CalendlyEvent) -> Result<Vec<u8>, CodecError> {
+    encode_calendly_as(event, Framing::SingleObject)
+}
+
+/// Encodes in the framing asked for.
+pub fn encode_calendly_as(event: &CalendlyEvent, framing: Framing) -> Result<Vec<u8>, CodecError> {
+    encode(Kind::Calendly, event, event.payload.len(), framing)
+}
+
+/// Encodes without a registry.
+pub fn encode_stripe(event: &StripeEvent) -> Result<Vec<u8>, CodecError> {
+    encode_stripe_as(event, Framing::SingleObject)
+}
+
+/// Encodes in the framing asked for.
+pub fn encode_stripe_as(event: &StripeEvent, framing: Framing) -> Result<Vec<u8>, CodecError> {
+    encode(Kind::Stripe, event, event.payload.len(), framing)
+}
+
+/// Decodes a record that was written without a registry and must be Calendly's.
+pub fn decode_calendly(bytes: &[u8]) -> Result<CalendlyEvent, CodecError> {
+    match decode(bytes)? {
+        Event::Calendly(event) => Ok(*event),
+        Event::Stripe(_) => Err(CodecError::WrongKind { expected: Kind::Calendly, found: Kind::Stripe }),
+    }
+}
+
+/// Decodes a record that was written without a registry and must be Stripe's.
+pub fn decode_stripe(bytes: &[u8]) -> Result<StripeEvent, CodecError> {
+    match decode(bytes)? {
+        Event::Stripe(event) => Ok(*event),
+        Event::Calendly(_) => Err(CodecError::WrongKind { expected: Kind::Stripe, found: Kind::Calendly }),
+    }
+}
+
+/// Decodes a record that was written without a registry.
+pub fn decode(bytes: &[u8]) -> Result<Event, CodecError> {
+    decode_with(bytes, &SchemaIds::default())
+}
+
+/// Decodes a record in either framing; `ids` tells the schemas behind the registry's ids.
+pub fn decode_with(bytes: &[u8], ids: &SchemaIds) -> Result<Event, CodecError> {
+    if let Some((id, body)) = split_confluent(bytes) {
+        let writer = ids.get(id).ok_or(CodecError::UnknownSchemaId(id))?;
+        return decode_body(writer, body);
+    }
+    let rest = bytes.strip_prefix(&SINGLE_OBJECT).ok_or(CodecError::UnknownFraming)?;
+    let (fingerprint, body) = rest.split_first_chunk().ok_or(CodecError::UnknownFraming)?;
+    let writer = by_fingerprint(*fingerprint)?.ok_or(CodecError::UnknownFingerprint(*fingerprint))?;
+    decode_body(writer, body)
+}
+
+/// The registry's id in a record with Confluent's framing, for a caller that has to look it up before decoding.
+pub fn confluent_id(bytes: &[u8]) -> Option<u32> {
+    split_confluent(bytes).map(|(id, _)| id)
+}
+
+fn split_confluent(bytes: &[u8]) -> Option<(u32, &[u8])> {
+    let (id, body) = bytes.strip_prefix(&[CONFLUENT])?.split_first_chunk()?;
+    Some((u32::from_be_bytes(*id), body))
+}
+
+fn encode<T: Serialize>(kind: Kind, event: &T, payload: usize, framing: Framing) -> Result<Vec<u8>, CodecError> {
+    let writer = current(kind)?;
+    let mut bytes = Vec::with_capacity(payload + FIELDS);
+    match framing {
+        Framing::SingleObject => {
+            bytes.extend(SINGLE_OBJECT);
+            bytes.extend(writer.fingerprint());
+        }
+        Framing::Confluent(id) => {
+            bytes.push(CONFLUENT);
+            bytes.extend(id.to_be_bytes());
+        }
+    }
+    // Straight from the struct to bytes, without a tree of values in between.
+    apache_avro::write_avro_datum_ref(writer.schema(), event, &mut bytes)
+        .map_err(|error| CodecError::Encode(name_of(&error)))?;
+    Ok(bytes)
+}
+
+fn decode_body(writer: &WriterSchema, body: &[u8]) -> Result<Event, CodecError> {
+    match writer.kind() {
+        Kind::Calendly => decode_as(writer, body).map(Box::new).map(Event::Calendly),
+        Kind::Stripe => decode_as(writer, body).map(Box::new).map(Event::Stripe),
+    }
+}
+
+fn decode_as<T: DeserializeOwned>(writer: &WriterSchema, mut body: &[u8]) -> Result<T, CodecError> {
+    let reader = current(writer.kind())?;
+    let resolve_to = (writer.fingerprint() != reader.fingerprint()).then(|| reader.schema());
+    let wrong = |error| CodecError::Decode(name_of(&error));
+    let value = apache_avro::from_avro_datum(writer.schema(), &mut body, resolve_to).map_err(wrong)?;
+    if !body.is_empty() {
+        return Err(CodecError::Decode("TrailingBytes".to_owned()));
+    }
+    apache_avro::from_value(&value).map_err(wrong)
+}
+
+/// The name of the library's error. Its message quotes values, and values are personal data.
+fn name_of(error: &apache_avro::Error) -> String {
+    let debug = format!("{:?}", error.details());
+    let end = debug.find(|c: char| !c.is_ascii_alphanumeric()).unwrap_or(debug.len());
+    debug.get(..end).unwrap_or_default().to_owned()
+}
+
+fn hex(bytes: &[u8; 8]) -> String {
+    format!("{:016x}", u64::from_be_bytes(*bytes))
+}

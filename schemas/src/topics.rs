@@ -1,0 +1,110 @@
+//! Names of topics and consumer groups.
+
+use std::time::Duration;
+
+use crate::ladder::RetryLadder;
+
+/// A retry topic.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tier {
+    /// Its name, prefix included.
+    pub topic: String,
+    /// The delay as configured, `1m`; the value of the metrics' `tier` label.
+    pub label: String,
+    /// How long a record waits in it.
+    pub delay: Duration,
+}
+
+/// Every name of one installation. Two installations share a cluster by their prefix.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Topics {
+    prefix: String,
+    calendly_events: String,
+    stripe_events: String,
+    due: String,
+    dlq: String,
+    tiers: Vec<Tier>,
+}
+
+impl Topics {
+    /// The names under `prefix`, with one retry topic per rung of the ladder.
+    pub fn new(prefix: &str, ladder: &RetryLadder) -> Self {
+        let tier = |rung: &crate::ladder::Rung| Tier {
+            topic: format!("{prefix}calendly.events.retry.{}", rung.label),
+            label: rung.label.clone(),
+            delay: rung.delay,
+        };
+        Self {
+            prefix: prefix.to_owned(),
+            calendly_events: format!("{prefix}calendly.events"),
+            stripe_events: format!("{prefix}stripe.events"),
+            due: format!("{prefix}calendly.events.due"),
+            dlq: format!("{prefix}calendly.events.dlq"),
+            tiers: ladder.rungs().iter().map(tier).collect(),
+        }
+    }
+
+    /// Events from Calendly.
+    pub fn calendly_events(&self) -> &str {
+        &self.calendly_events
+    }
+
+    /// Events from Stripe.
+    pub fn stripe_events(&self) -> &str {
+        &self.stripe_events
+    }
+
+    /// Retries whose time has come.
+    pub fn due(&self) -> &str {
+        &self.due
+    }
+
+    /// Dead letters.
+    pub fn dlq(&self) -> &str {
+        &self.dlq
+    }
+
+    /// The retry topics, in the ladder's order.
+    pub fn tiers(&self) -> &[Tier] {
+        &self.tiers
+    }
+
+    /// Every topic.
+    pub fn all(&self) -> Vec<&str> {
+        let tiers = self.tiers.iter().map(|tier| tier.topic.as_str());
+        let mut all = vec![self.calendly_events(), self.stripe_events()];
+        all.extend(tiers);
+        all.extend([self.due(), self.dlq()]);
+        all
+    }
+
+    /// The name of a consumer group or transactional id, under the prefix.
+    pub fn group(&self, name: &str) -> String {
+        format!("{}{name}", self.prefix)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_follow_the_contract() {
+        let topics = Topics::new("eu.", &"1s,60m".parse().unwrap());
+        assert_eq!(
+            topics.all(),
+            [
+                "eu.calendly.events",
+                "eu.stripe.events",
+                "eu.calendly.events.retry.1s",
+                "eu.calendly.events.retry.60m",
+                "eu.calendly.events.due",
+                "eu.calendly.events.dlq",
+            ]
+        );
+        assert_eq!(topics.tiers()[1].label, "60m");
+        assert_eq!(topics.tiers()[1].delay, Duration::from_secs(3600));
+        assert_eq!(topics.group("processor"), "eu.processor");
+        assert_eq!(Topics::new("", &RetryLadder::default()).calendly_events(), "calendly.events");
+    }
+}
