@@ -35,7 +35,7 @@ pub enum CodecError {
     #[error("the record begins neither as a single-object encoding nor as Confluent's framing")]
     UnknownFraming,
     /// A schema that no release of ours wrote with.
-    #[error("unknown schema fingerprint {}", hex(.0))]
+    #[error("unknown schema fingerprint {}", hex(*.0))]
     UnknownFingerprint([u8; 8]),
     /// A schema id that the table passed in lacks.
     #[error("unknown schema id {0}")]
@@ -185,6 +185,6 @@ fn name_of(error: &apache_avro::Error) -> String {
     debug.get(..end).unwrap_or_default().to_owned()
 }
 
-fn hex(bytes: &[u8; 8]) -> String {
-    format!("{:016x}", u64::from_be_bytes(*bytes))
+fn hex(bytes: [u8; 8]) -> String {
+    format!("{:016x}", u64::from_be_bytes(bytes))
 }

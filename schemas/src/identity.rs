@@ -97,6 +97,6 @@ mod tests {
     #[test]
     fn ids_are_stable_across_releases() {
         let id = of_parts(&["invitee.created", "https://api.calendly.com/scheduled_events/A/invitees/B"]);
-        assert_eq!(id.to_string(), "00000000-0000-0000-0000-000000000000");
+        assert_eq!(id.to_string(), "fa7542ad-cf2f-574f-abd4-26bfb255b661");
     }
 }

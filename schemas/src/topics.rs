@@ -103,7 +103,7 @@ mod tests {
             ]
         );
         assert_eq!(topics.tiers()[1].label, "60m");
-        assert_eq!(topics.tiers()[1].delay, Duration::from_secs(3600));
+        assert_eq!(topics.tiers()[1].delay, Duration::from_hours(1));
         assert_eq!(topics.group("processor"), "eu.processor");
         assert_eq!(Topics::new("", &RetryLadder::default()).calendly_events(), "calendly.events");
     }

@@ -1,4 +1,18 @@
-//! Harness, doubles, demo and end-to-end tests.
+//! Harness of the end-to-end tests, the demo and the benchmarks: a real Kafka, a real PostgreSQL, our real binaries,
+//! and doubles of Calendly and Stripe.
 
-pub mod calendly;
-pub mod stripe;
+pub mod kafka;
+pub mod metrics;
+pub mod ports;
+pub mod postgres;
+pub mod process;
+pub mod proxy;
+pub mod rundir;
+pub mod sandbox;
+pub mod service;
+pub mod shared;
+pub mod wait;
+
+pub use sandbox::Sandbox;
+pub use service::{Binary, Service, run_calctl};
+pub use wait::eventually;

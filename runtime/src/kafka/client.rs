@@ -4,7 +4,9 @@ use std::collections::HashMap;
 
 use rdkafka::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::ConsumerContext;
 use rdkafka::error::KafkaError;
+use rdkafka::producer::{DeliveryResult, ProducerContext};
 use rdkafka::statistics::Statistics;
 
 /// A client could not be built: its settings contradict each other or name something that is not there.
@@ -26,6 +28,15 @@ impl ClientContext for QuietContext {
     fn error(&self, error: KafkaError, reason: &str) {
         tracing::debug!(target: "librdkafka", %error, reason);
     }
+}
+
+impl ConsumerContext for QuietContext {}
+
+/// For transactions: a record that was not delivered fails the commit, so its own report has nothing to add.
+impl ProducerContext for QuietContext {
+    type DeliveryOpaque = ();
+
+    fn delivery(&self, _report: &DeliveryResult<'_>, (): ()) {}
 }
 
 /// Sets the gauge `metric` to the lag of each topic, over the partitions that this member has.

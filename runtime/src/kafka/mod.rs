@@ -11,7 +11,7 @@ pub mod relay;
 mod topics;
 
 pub use client::SetupError;
-pub use config::{KafkaConfig, SecurityProtocol};
+pub use config::{KafkaConfig, MAX_RECORD_BYTES, SecurityProtocol};
 pub use probe::watch_brokers;
 pub use producer::{Delivered, OutgoingRecord, Producer, SendError};
 pub use record::Record;

@@ -44,7 +44,7 @@ pub(super) fn provider(service: &'static str, exporter: OnRuntime) -> SdkTracerP
 
 pub(super) fn layer<S>(provider: &SdkTracerProvider) -> Box<dyn Layer<S> + Send + Sync>
 where
-    S: Subscriber + for<'span> LookupSpan<'span>,
+    S: Subscriber + for<'span> LookupSpan<'span> + Send + Sync,
 {
     let tracer = provider.tracer("calendly-pipeline");
     // Spans of libraries below info are theirs to debug with; exporting would also trace the exporter's own requests.

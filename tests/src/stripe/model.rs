@@ -189,10 +189,6 @@ impl<T: Row> Table<T> {
         &self.rows
     }
 
-    pub(super) fn rows_mut(&mut self) -> &mut [T] {
-        &mut self.rows
-    }
-
     pub(super) fn position(&self, id: &str) -> Option<usize> {
         self.index.get(id).copied()
     }

@@ -1,0 +1,8 @@
+//! A real single-node Apache Kafka (KRaft), and plain clients to look into it.
+
+mod client;
+mod install;
+mod server;
+
+pub use client::{Isolation, Message, create_topic, produce, read_all, wait_for};
+pub use server::Kafka;
