@@ -1,1 +1,15 @@
-//! Placeholder.
+//! The processor: consumes events, keeps bookings in the database and money at Stripe right.
+
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail loudly"))]
+
+pub mod config;
+pub mod execute;
+pub mod failure;
+pub mod handlers;
+pub mod pipeline;
+pub mod route;
+mod start;
+pub mod stripe;
+
+pub use config::Config;
+pub use start::run;

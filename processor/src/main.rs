@@ -1,2 +1,7 @@
-//! Placeholder.
-fn main() {}
+//! Turns events into bookings in the database and money at Stripe.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    runtime::entry::main("processor", env!("CARGO_PKG_VERSION"), processor::run)
+}

@@ -75,7 +75,9 @@ fn arguments(mut given: impl Iterator<Item = OsString>, service: &str, version: 
             "{service} {version}\n\nUsage: {service} [--help | --version]\n\n\
              All configuration is read from the environment; the README lists the variables.\n"
         )),
-        _ => Arguments::Wrong(format!("takes no arguments (see {service} --help); configuration is read from the environment")),
+        _ => Arguments::Wrong(format!(
+            "takes no arguments (see {service} --help); configuration is read from the environment"
+        )),
     }
 }
 
@@ -95,7 +97,8 @@ where
         ended = &mut running => match ended {
             Ok(Ok(())) => 0,
             Ok(Err(error)) => failed(service, &error),
-            Err(error) => failed(service, &anyhow::Error::new(error)),
+            // The error would quote the panic's message, which can hold the data that caused it.
+            Err(_) => failed(service, &anyhow::anyhow!("stopped by a bug; the log has the place")),
         },
         reason = overdue(signals, &shutdown) => {
             tracing::error!(reason, "stopping without a clean drain");

@@ -68,7 +68,9 @@ impl Env {
     pub fn optional(&self, name: &str) -> Result<Option<String>, ConfigError> {
         let file_variable = format!("{name}_FILE");
         match (self.direct(name)?, self.direct(&file_variable)?) {
-            (Some(_), Some(_)) => Err(ConfigError::new(name, format!("is set, and so is {file_variable}; set one of them"))),
+            (Some(_), Some(_)) => {
+                Err(ConfigError::new(name, format!("is set, and so is {file_variable}; set one of them")))
+            }
             (Some(value), None) => Ok(Some(value)),
             (None, Some(path)) => read_file(&file_variable, &path),
             (None, None) => Ok(None),

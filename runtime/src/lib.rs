@@ -1,5 +1,6 @@
 //! How any binary of ours runs: configuration from the environment, logs and traces, metrics, health, ordered shutdown,
 //! and Kafka clients. It knows no event.
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail loudly"))]
 
 pub mod admin;
 pub mod entry;

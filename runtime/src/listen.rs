@@ -44,8 +44,6 @@ pub async fn listen(variable: &'static str, addr: &ListenAddr) -> Result<TcpList
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
     use super::*;
 
     #[test]

@@ -35,7 +35,8 @@ pub const CONSUMER_LAG: &str = "consumer_lag_records";
 /// Whether Calendly's subscription is active.
 pub const CALENDLY_SUBSCRIPTION_ACTIVE: &str = "calendly_subscription_active";
 
-const HTTP_SECONDS: &[f64] = &[0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 15.0];
+const HTTP_SECONDS: &[f64] =
+    &[0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 15.0];
 const PROCESSING_SECONDS: &[f64] =
     &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
 // Up to two hours: an event that walks all tiers is 1 h 51 min old when its last try ends.

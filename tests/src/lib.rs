@@ -1,6 +1,7 @@
 //! Harness of the end-to-end tests, the demo and the benchmarks: a real Kafka, a real PostgreSQL, our real binaries,
 //! and doubles of Calendly and Stripe.
 
+pub mod calendly;
 pub mod kafka;
 pub mod metrics;
 pub mod ports;
@@ -11,6 +12,7 @@ pub mod rundir;
 pub mod sandbox;
 pub mod service;
 pub mod shared;
+pub mod stripe;
 pub mod wait;
 
 pub use sandbox::Sandbox;

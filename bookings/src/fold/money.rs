@@ -173,8 +173,10 @@ impl Ledger {
         let sum = |status: RefundStatus| -> i64 {
             self.refunds_of(intent).filter(|refund| refund.status == status).map(|refund| refund.amount).sum()
         };
-        // The charge's total also holds refunds that failed later: Stripe sends no event that lowers it.
-        let by_charge = self.charged_back.get(intent).copied().unwrap_or(0) - sum(RefundStatus::Failed);
+        // The charge's total also counts refunds that are under way and some that failed later. It is evidence only for
+        // refunds that we know nothing of, made in Stripe's dashboard.
+        let known = sum(RefundStatus::Failed) + sum(RefundStatus::Pending);
+        let by_charge = self.charged_back.get(intent).copied().unwrap_or(0) - known;
         sum(RefundStatus::Succeeded).max(by_charge) >= self.amount_of(intent)
     }
 

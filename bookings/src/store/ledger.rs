@@ -63,7 +63,10 @@ impl Store {
             .await?;
         let token = Uuid::new_v4();
         let row = client.query_opt(&statement, &[&booking_id, &tried, &token, &lease.as_secs_f64()]).await?;
-        let Some(row) = row else { return busy(&client, booking_id, tried).await };
+        let Some(row) = row else {
+            drop(client);
+            return Ok(self.busy(booking_id, tried).await?.map_or(Claim::Nothing, Claim::Busy));
+        };
         let kind: String = row.get(2);
         let Some(kind) = OperationKind::parse(&kind) else { return Ok(Claim::Nothing) };
         let Json(params) = row.try_get::<_, Json<Fields>>(5)?;
@@ -82,6 +85,20 @@ impl Store {
             created_at: row.get(7),
             lease: token,
         })))
+    }
+
+    /// For how long others hold the leases of a booking's pending operations; `None` when nobody does.
+    pub async fn busy(&self, booking_id: Uuid, tried: &[Uuid]) -> Result<Option<Duration>, StoreError> {
+        let client = self.client().await?;
+        let row = client
+            .query_one(
+                "SELECT extract(epoch FROM min(lease_until) - now())::float8 FROM stripe_operations \
+                 WHERE booking_id = $1 AND state = 'pending' AND id <> ALL($2) AND lease_until >= now()",
+                &[&booking_id, &tried],
+            )
+            .await?;
+        let left: Option<f64> = row.get(0);
+        Ok(left.map(|seconds| Duration::from_secs_f64(seconds.clamp(0.0, 3600.0))))
     }
 
     /// Gives an operation a new key (and a new expiry), after a look at Stripe has shown that it was never done.
@@ -145,16 +162,4 @@ impl Store {
             .await?;
         Ok(())
     }
-}
-
-async fn busy(client: &deadpool_postgres::Client, booking_id: Uuid, tried: &[Uuid]) -> Result<Claim, StoreError> {
-    let row = client
-        .query_one(
-            "SELECT extract(epoch FROM min(lease_until) - now())::float8 FROM stripe_operations \
-             WHERE booking_id = $1 AND state = 'pending' AND id <> ALL($2) AND lease_until >= now()",
-            &[&booking_id, &tried],
-        )
-        .await?;
-    let left: Option<f64> = row.get(0);
-    Ok(left.map_or(Claim::Nothing, |seconds| Claim::Busy(Duration::from_secs_f64(seconds.clamp(0.0, 3600.0)))))
 }

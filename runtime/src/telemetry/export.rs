@@ -84,8 +84,8 @@ impl OnRuntime {
 impl SpanExporter for OnRuntime {
     async fn export(&self, batch: Vec<SpanData>) -> OTelSdkResult {
         let exporter = self.exporter.clone();
-        let exported = self.runtime.spawn(async move { exporter.export(batch).await }).await;
-        let result = exported.unwrap_or_else(|error| Err(OTelSdkError::InternalFailure(error.to_string())));
+        let task = self.runtime.spawn(async move { exporter.export(batch).await });
+        let result = task.await.unwrap_or_else(|error| Err(OTelSdkError::InternalFailure(error.to_string())));
         self.note(&result);
         result
     }

@@ -26,9 +26,11 @@ fn exported(span: &Span) -> Option<TraceParent> {
     let context = span.context();
     let span = context.span();
     let span_context = span.span_context();
-    let flags = span_context.trace_flags().to_u8();
-    let ids = (u128::from_be_bytes(span_context.trace_id().to_bytes()), u64::from_be_bytes(span_context.span_id().to_bytes()));
-    span_context.is_valid().then(|| TraceParent { trace_id: ids.0, span_id: ids.1, flags })
+    span_context.is_valid().then_some(TraceParent {
+        trace_id: u128::from_be_bytes(span_context.trace_id().to_bytes()),
+        span_id: u64::from_be_bytes(span_context.span_id().to_bytes()),
+        flags: span_context.trace_flags().to_u8(),
+    })
 }
 
 fn to_span_context(parent: &TraceParent) -> SpanContext {

@@ -1,6 +1,4 @@
 //! The Stripe double as a program, for demonstrations and for tests of built binaries.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test double may fail loudly")]
-#![allow(clippy::print_stdout, clippy::print_stderr, reason = "it is a command")]
 
 use std::process::ExitCode;
 

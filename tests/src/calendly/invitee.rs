@@ -121,8 +121,7 @@ impl Invitee {
     pub fn in_same_event(&self, seed: u64) -> Self {
         let uri = format!("{}/invitees/{}", self.event_uri, id("invitee", seed, 0));
         let (start, end) = (self.start, self.end);
-        Self { uri, event_uri: self.event_uri.clone(), start, end, ..Self::new(seed) }
-            .event_type(&self.event_type_uri)
+        Self { uri, event_uri: self.event_uri.clone(), start, end, ..Self::new(seed) }.event_type(&self.event_type_uri)
     }
 
     /// The invitee that a reschedule to the next day makes: other invitee and event URIs, same person.

@@ -1,5 +1,4 @@
 //! Calendly as the pipeline sees it: people who book, move and cancel, and the signed deliveries that tell of it.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test-only code may fail loudly")]
 
 mod delivery;
 mod invitee;

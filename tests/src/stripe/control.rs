@@ -1,5 +1,21 @@
-//! The test controls over HTTP, for the stand-alone double: `POST /_double/<action>` with JSON, `GET /_double/state`,
-//! and the page that a session's URL leads to, with a button that pays.
+//! The test controls over HTTP, for the stand-alone double, and the page that a session's URL leads to.
+//!
+//! `GET /_double/state` shows everything. `POST /_double/<action>` takes JSON and answers with JSON:
+//!
+//! | action | arguments |
+//! |---|---|
+//! | `pay`, `pay_async` | `session`, or `booking` for its newest session |
+//! | `settle_async` | `session` or `booking`, `ok` |
+//! | `refund_mode` | `mode`: `instant` or `pending` |
+//! | `settle_refund` | `refund`, `status`: `succeeded`, `failed` or `canceled` |
+//! | `dashboard_refund` | `payment_intent`, `amount` |
+//! | `early_charge_refunded` | `early` |
+//! | `inject` | `endpoint`, `fault` (with `kind`), `times` (null for ever), `params` |
+//! | `clear`, `release`, `forget_keys` | |
+//! | `advance` | `seconds` |
+//! | `rate` | `requests_per_second`, or null |
+//! | `webhooks` | `url` or null, `secret` |
+//! | `duplicates`, `shuffle` | `extra`; `seed` |
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! Webhooks on their way: signed, POSTed, tried again until the receiver takes them.
+//! Webhooks on their way: signed, sent, tried again until the receiver takes them.
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Once};

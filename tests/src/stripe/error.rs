@@ -2,9 +2,12 @@
 
 use serde_json::{Map, Value, json};
 
-/// A refusal: what Stripe's `error` object holds, plus the HTTP status.
+/// A refusal: what Stripe's `error` object holds, plus the HTTP status. Boxed, as most results are no refusals.
 #[derive(Clone, Debug)]
-pub(super) struct Refusal {
+pub(super) struct Refusal(Box<Parts>);
+
+#[derive(Clone, Debug)]
+struct Parts {
     status: u16,
     kind: String,
     code: Option<String>,
@@ -15,14 +18,8 @@ pub(super) struct Refusal {
 
 impl Refusal {
     pub(super) fn new(status: u16, kind: &str, message: impl Into<String>) -> Self {
-        Self {
-            status,
-            kind: kind.to_owned(),
-            code: None,
-            message: message.into(),
-            param: None,
-            headers: Vec::new(),
-        }
+        let (kind, message) = (kind.to_owned(), message.into());
+        Self(Box::new(Parts { status, kind, code: None, message, param: None, headers: Vec::new() }))
     }
 
     /// A 400 of the type that most refusals have.
@@ -40,33 +37,34 @@ impl Refusal {
     }
 
     pub(super) fn code(mut self, code: &str) -> Self {
-        self.code = Some(code.to_owned());
+        self.0.code = Some(code.to_owned());
         self
     }
 
     pub(super) fn param(mut self, param: &str) -> Self {
-        self.param = Some(param.to_owned());
+        self.0.param = Some(param.to_owned());
         self
     }
 
     pub(super) fn header(mut self, name: &'static str, value: impl Into<String>) -> Self {
-        self.headers.push((name, value.into()));
+        self.0.headers.push((name, value.into()));
         self
     }
 
     pub(super) fn into_answer(self) -> Answer {
+        let parts = *self.0;
         let mut error = Map::new();
-        if let Some(code) = self.code {
+        if let Some(code) = parts.code {
             error.insert("doc_url".into(), json!(format!("https://stripe.com/docs/error-codes/{}", slug(&code))));
             error.insert("code".into(), json!(code));
         }
-        error.insert("message".into(), json!(self.message));
-        if let Some(param) = self.param {
+        error.insert("message".into(), json!(parts.message));
+        if let Some(param) = parts.param {
             error.insert("param".into(), json!(param));
         }
-        error.insert("type".into(), json!(self.kind));
+        error.insert("type".into(), json!(parts.kind));
         let body = json!({ "error": Value::Object(error) }).to_string();
-        Answer { status: self.status, body, headers: self.headers }
+        Answer { status: parts.status, body, headers: parts.headers }
     }
 }
 

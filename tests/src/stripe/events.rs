@@ -46,7 +46,7 @@ pub struct Event {
 }
 
 impl Event {
-    pub(super) fn new(id: String, kind: &str, created: i64, object: Value, cause: &Cause) -> Self {
+    pub(super) fn new(id: String, kind: &str, created: i64, object: &Value, cause: &Cause) -> Self {
         let about = object["id"].as_str().unwrap_or_default().to_owned();
         let body = json!({
             "id": id,

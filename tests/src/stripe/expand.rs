@@ -9,7 +9,9 @@ use super::store::Store;
 pub(super) fn expand(store: &Store, answer: &mut Value, path: &str) -> Result<(), Refusal> {
     let parts: Vec<&str> = path.split('.').collect();
     walk(store, answer, &parts).ok_or_else(|| {
-        Refusal::invalid(format!("This property cannot be expanded ({path}).")).param("expand").code("property_unexpandable")
+        Refusal::invalid(format!("This property cannot be expanded ({path})."))
+            .param("expand")
+            .code("property_unexpandable")
     })
 }
 

@@ -48,7 +48,7 @@ impl Store {
         let completed = objects::session(session);
         self.intents.insert(intent);
         self.emit_intent(&intent_id);
-        self.emit("checkout.session.completed", completed);
+        self.emit("checkout.session.completed", &completed);
         Ok(intent_id)
     }
 
@@ -66,7 +66,7 @@ impl Store {
         let (intent, session) = (intent.id.clone(), objects::session(session));
         self.emit_intent(&intent);
         let outcome = if ok { "async_payment_succeeded" } else { "async_payment_failed" };
-        self.emit(&format!("checkout.session.{outcome}"), session);
+        self.emit(&format!("checkout.session.{outcome}"), &session);
         Ok(())
     }
 
@@ -78,8 +78,8 @@ impl Store {
             IntentStatus::Succeeded => ("payment_intent.succeeded", "charge.succeeded"),
             IntentStatus::RequiresPaymentMethod => ("payment_intent.payment_failed", "charge.failed"),
         };
-        self.emit(told, object);
-        self.emit(charged, charge);
+        self.emit(told, &object);
+        self.emit(charged, &charge);
     }
 
     /// Makes a refund that was found to be possible, and tells of it.
@@ -107,9 +107,9 @@ impl Store {
             failure_reason: None,
         };
         self.refunds.insert(refund.clone());
-        self.emit("refund.created", objects::refund(&refund));
+        self.emit("refund.created", &objects::refund(&refund));
         if status == RefundStatus::Succeeded || self.early_charge_refunded {
-            self.emit("charge.refunded", self.charge(intent));
+            self.emit("charge.refunded", &self.charge(intent));
         }
         if status == RefundStatus::Succeeded {
             // Stripe updates a refund once its bank reference is known, seconds after creating it.
@@ -119,8 +119,8 @@ impl Store {
     }
 
     fn emit_update(&mut self, refund: &Refund) {
-        self.emit("refund.updated", objects::refund(refund));
-        self.emit("charge.refund.updated", objects::refund(refund));
+        self.emit("refund.updated", &objects::refund(refund));
+        self.emit("charge.refund.updated", &objects::refund(refund));
     }
 
     /// Settles a refund. One that succeeded can still fail; nothing else moves out of a settled state.
@@ -144,9 +144,9 @@ impl Store {
         match to {
             RefundStatus::Succeeded if !self.early_charge_refunded => {
                 let charge = self.charge(self.intents.get(&refund.payment_intent).unwrap());
-                self.emit("charge.refunded", charge);
+                self.emit("charge.refunded", &charge);
             }
-            RefundStatus::Failed => self.emit("refund.failed", objects::refund(&refund)),
+            RefundStatus::Failed => self.emit("refund.failed", &objects::refund(&refund)),
             RefundStatus::Succeeded | RefundStatus::Pending | RefundStatus::Canceled => {}
         }
         Ok(())

@@ -31,11 +31,7 @@ enum Outcome {
     Cut,
 }
 
-async fn api(
-    Shared(inner): Shared<Arc<Inner>>,
-    ConnectInfo(conn): ConnectInfo<Conn>,
-    request: Request,
-) -> Response {
+async fn api(Shared(inner): Shared<Arc<Inner>>, ConnectInfo(conn): ConnectInfo<Conn>, request: Request) -> Response {
     let id = inner.next_request_id();
     let (parts, body) = request.into_parts();
     let body = to_bytes(body, MAX_BODY).await.unwrap_or_default();

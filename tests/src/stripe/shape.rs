@@ -1,4 +1,4 @@
-//! Which parameters each endpoint takes and what they may hold, after Stripe's OpenAPI file; anything else is refused.
+//! Which parameters each endpoint takes and what they may hold, after Stripe's `OpenAPI` file; anything else is refused.
 
 use super::endpoint::Endpoint;
 use super::error::Refusal;
@@ -135,11 +135,12 @@ fn find<'a>(fields: &'a [Field], name: &str) -> Result<&'a Field, Refusal> {
 fn fits(pattern: &str, parts: &[&str], whole: bool) -> bool {
     let pattern = segments(pattern).unwrap_or_default();
     let length = if whole { parts.len() == pattern.len() } else { parts.len() < pattern.len() };
-    length && pattern.iter().zip(parts).all(|(want, got)| match *want {
-        "*" => true,
-        "#" => got.bytes().all(|byte| byte.is_ascii_digit()),
-        want => want == *got,
-    })
+    length
+        && pattern.iter().zip(parts).all(|(want, got)| match *want {
+            "*" => true,
+            "#" => got.bytes().all(|byte| byte.is_ascii_digit()),
+            want => want == *got,
+        })
 }
 
 fn check(kind: Kind, name: &str, value: &str) -> Result<(), Refusal> {
@@ -162,10 +163,11 @@ fn check(kind: Kind, name: &str, value: &str) -> Result<(), Refusal> {
             Refusal::invalid(format!("Invalid currency: {value}. Stripe currently supports these currencies: usd, …"))
         }),
         Kind::Int(min, max) => integer(value, min, max),
-        Kind::Bool => (!matches!(value, "true" | "false")).then(|| Refusal::invalid(format!("Invalid boolean: {value}"))),
-        Kind::OneOf(values) => (!values.contains(&value)).then(|| {
-            Refusal::invalid(format!("Invalid {name}: must be one of {}", values.join(", ")))
-        }),
+        Kind::Bool => {
+            (!matches!(value, "true" | "false")).then(|| Refusal::invalid(format!("Invalid boolean: {value}")))
+        }
+        Kind::OneOf(values) => (!values.contains(&value))
+            .then(|| Refusal::invalid(format!("Invalid {name}: must be one of {}", values.join(", ")))),
         Kind::Metadata => metadata(name, value),
     };
     refused.map_or(Ok(()), |refusal| Err(refusal.param(name)))

@@ -94,7 +94,7 @@ impl Store {
         session.status = SessionStatus::Expired;
         session.url = None;
         let object = objects::session(session);
-        self.emit("checkout.session.expired", object);
+        self.emit("checkout.session.expired", &object);
     }
 
     /// The refunds of a payment intent, oldest first.
@@ -121,7 +121,7 @@ impl Store {
         objects::charge(intent, self.amount_refunded(&intent.id))
     }
 
-    pub(super) fn emit(&mut self, kind: &str, object: Value) {
+    pub(super) fn emit(&mut self, kind: &str, object: &Value) {
         let event = Event::new(self.id("evt_", 28), kind, self.now(), object, &self.cause);
         self.outbox.push(event);
     }

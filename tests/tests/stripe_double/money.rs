@@ -76,7 +76,8 @@ async fn a_payment_is_refunded_at_most_once() {
     assert_eq!(refund(&client, &intent, None).await.code(), "charge_already_refunded");
     assert_eq!(refund(&client, "pi_none", None).await.status, 404);
     assert_eq!(double.summary()["b-1"].net(), 0);
-    let charges: Vec<_> = double.take_webhooks().into_iter().filter(|one| one.event.kind == "charge.refunded").collect();
+    let charges: Vec<_> =
+        double.take_webhooks().into_iter().filter(|one| one.event.kind == "charge.refunded").collect();
     let refunded = |at: usize| {
         let event: serde_json::Value = serde_json::from_slice(&charges[at].body).unwrap();
         (event["data"]["object"]["amount_refunded"].clone(), event["data"]["object"]["refunded"].clone())

@@ -1,0 +1,74 @@
+//! Whether trying again can help: every error of the processor, sorted by an exhaustive match.
+
+use bookings::store::StoreError;
+use schemas::CodecError;
+use schemas::ladder::{ErrorClass, Failure};
+
+use crate::stripe::StripeError;
+
+/// Why a record could not be applied. The text goes into a header, so it holds no personal data.
+#[derive(Debug, thiserror::Error)]
+pub enum ProcessError {
+    /// The record is no event that we can read.
+    #[error("the record cannot be decoded: {0}")]
+    Undecodable(#[from] CodecError),
+    /// The event lacks something that its type must have.
+    #[error("the event is unusable: {0}")]
+    Unusable(&'static str),
+    /// The database.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Stripe.
+    #[error(transparent)]
+    Stripe(#[from] StripeError),
+    /// Another process holds a Stripe operation of this booking for longer than it should take.
+    #[error("another process is still busy with a Stripe operation of this booking")]
+    OperationBusy,
+    /// The booking's operations lead to ever new ones: a bug, stopped before it costs money.
+    #[error("the booking's Stripe operations do not come to an end")]
+    NoEnd,
+    /// A handler panicked: a bug.
+    #[error("the handler panicked")]
+    Panicked,
+}
+
+impl ProcessError {
+    /// What the retry ladder has to know.
+    pub fn failure(&self) -> Failure {
+        let class = match self {
+            Self::Undecodable(_) | Self::Unusable(_) | Self::NoEnd | Self::Panicked => ErrorClass::Permanent,
+            Self::OperationBusy => ErrorClass::Transient,
+            Self::Store(error) => store_class(error),
+            Self::Stripe(error) => stripe_class(error),
+        };
+        let retry_after = match self {
+            Self::Stripe(error) => error.retry_after(),
+            _ => None,
+        };
+        Failure { class, retry_after }
+    }
+}
+
+fn store_class(error: &StoreError) -> ErrorClass {
+    match error {
+        StoreError::Unavailable(_) => ErrorClass::Transient,
+        // The booking's first event may still be on its way.
+        StoreError::UnknownBooking(_) => ErrorClass::Dependency,
+        StoreError::Refused(_) | StoreError::Corrupt(_) | StoreError::Migration(_) => ErrorClass::Permanent,
+    }
+}
+
+fn stripe_class(error: &StripeError) -> ErrorClass {
+    match error {
+        StripeError::RateLimited { .. } => ErrorClass::RateLimited,
+        StripeError::Unreachable { .. }
+        | StripeError::Broken { .. }
+        | StripeError::Conflict { .. }
+        | StripeError::KeyReused { .. }
+        | StripeError::Server { .. }
+        | StripeError::Unreadable { .. }
+        // A wrong or revoked key is the operator's to mend: the events must not pile up in the DLQ meanwhile.
+        | StripeError::Credentials { .. } => ErrorClass::Transient,
+        StripeError::Refused { .. } => ErrorClass::Permanent,
+    }
+}

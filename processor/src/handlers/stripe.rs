@@ -1,0 +1,43 @@
+//! What all of Stripe's events have in common.
+
+use bookings::store::Subject;
+use bookings::{Fact, FactKind};
+use schemas::StripeEvent;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use uuid::Uuid;
+
+use super::Meaning;
+use crate::failure::ProcessError;
+
+/// The namespace of the ids that we derive from Stripe's event ids.
+const STRIPE_EVENTS: Uuid = Uuid::from_u128(0x5f6b_5f0e_31c4_4c4f_9d4e_6a0f_8f1c_2b7d);
+
+/// The event's `data.object`.
+pub(super) fn object<T: DeserializeOwned>(event: &StripeEvent) -> Result<T, ProcessError> {
+    #[derive(Deserialize)]
+    struct Envelope<T> {
+        data: Data<T>,
+    }
+    #[derive(Deserialize)]
+    struct Data<T> {
+        object: T,
+    }
+    let envelope: Envelope<T> = serde_json::from_str(&event.payload)
+        .map_err(|_| ProcessError::Unusable("its data.object is not what its type promises"))?;
+    Ok(envelope.data.object)
+}
+
+/// A fact about the booking that the object's metadata names. Without such a name the object is not ours.
+pub(super) fn fact(event: &StripeEvent, kind: FactKind) -> Meaning {
+    let Some(booking_id) = event.booking_id.as_deref().and_then(|id| id.parse::<Uuid>().ok()) else {
+        return Meaning::Nothing;
+    };
+    let fact = Fact {
+        id: Uuid::new_v5(&STRIPE_EVENTS, event.event_id.as_bytes()),
+        event_type: event.event_type.clone(),
+        occurred_at: event.occurred_at,
+        kind,
+    };
+    Meaning::fact(Subject::Booking(booking_id), fact)
+}

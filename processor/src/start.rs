@@ -1,0 +1,125 @@
+//! Puts the processor together and runs it until shutdown.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use bookings::store::{Store, StoreError};
+use runtime::admin;
+use runtime::env::{ConfigError, Env};
+use runtime::health::{Component, Health};
+use runtime::kafka::consumer::{self, ConsumerSettings};
+use runtime::kafka::{Producer, TopicError, TopicSpec, ensure_topics, watch_brokers};
+use runtime::metrics::CONSUMER_LAG;
+use runtime::shutdown::Shutdown;
+use schemas::topics::Topics;
+
+use crate::config::Config;
+use crate::execute::Executor;
+use crate::pipeline::Pipeline;
+use crate::route::Router;
+use crate::stripe::Stripe;
+
+/// How long in-flight records may take when the service stops: a request to Stripe, and then some.
+const DRAIN: Duration = Duration::from_secs(15);
+/// How long one move to a tier may take before it is tried again.
+const DELIVERY_TIMEOUT: Duration = Duration::from_secs(10);
+const DATABASE_INTERVAL: Duration = Duration::from_secs(2);
+
+/// Reads the configuration and runs until shutdown.
+pub async fn run(env: Env, shutdown: Shutdown) -> anyhow::Result<()> {
+    let config = Config::from_env(&env)?;
+    let admin_addr = admin::addr_from_env(&env, "127.0.0.1:9465")?;
+    let health = Health::new();
+    let (kafka_health, database_health) = (health.component("kafka"), health.component("postgres"));
+    let consumer_health = health.component("consumer");
+    let _admin = admin::start(&admin_addr, health, &shutdown).await?;
+
+    let store = Store::new(
+        &config.database_url,
+        config.database_pool_size,
+        config.checkout.clone(),
+        config.default_price.clone(),
+    )
+    .map_err(|error| ConfigError::new("DATABASE_URL", error.to_string()))?;
+    let stripe = Stripe::new(&config.stripe).context("cannot build the HTTP client for Stripe")?;
+    let topics = Topics::new(&config.kafka.prefix, &config.ladder);
+    let producer = Producer::new(&config.kafka, DELIVERY_TIMEOUT)?;
+    watch_brokers(&config.kafka, kafka_health, shutdown.clone())?;
+
+    if !migrate(&store, &database_health, &shutdown).await? {
+        return Ok(());
+    }
+    tokio::spawn(watch_database(store.clone(), database_health, shutdown.clone()));
+    match ensure_topics(&config.kafka, &specs(&topics), &shutdown).await {
+        Ok(_) => {}
+        Err(TopicError::Stopped) => return Ok(()),
+        Err(error) => return Err(error.into()),
+    }
+
+    let router =
+        Router::new(producer.clone(), topics.clone(), config.ladder.clone(), config.max_attempts, shutdown.clone());
+    let executor = Executor::new(store.clone(), stripe);
+    let settings = ConsumerSettings {
+        group: topics.group("processor"),
+        topics: [topics.calendly_events(), topics.stripe_events(), topics.due()].map(str::to_owned).to_vec(),
+        concurrency: config.concurrency,
+        drain: DRAIN,
+        lag_metric: CONSUMER_LAG,
+    };
+    consumer_health.up();
+    tracing::info!(group = settings.group, "processing");
+    consumer::run(&config.kafka, settings, Arc::new(Pipeline::new(store, executor, router)), shutdown).await?;
+    producer.flush(DELIVERY_TIMEOUT).await;
+    Ok(())
+}
+
+fn specs(topics: &Topics) -> Vec<TopicSpec> {
+    runtime::kafka::topic_specs(topics)
+}
+
+/// Brings the schema up to date, however long the database takes to come. False when shutdown came first.
+async fn migrate(store: &Store, health: &Component, shutdown: &Shutdown) -> anyhow::Result<bool> {
+    let mut told = false;
+    loop {
+        match store.migrate().await {
+            Ok(applied) => {
+                health.up();
+                if applied > 0 || told {
+                    tracing::info!(applied, "the database is ready");
+                }
+                return Ok(true);
+            }
+            Err(error @ StoreError::Unavailable(_)) => {
+                health.down("no connection");
+                if !told {
+                    tracing::warn!(%error, "PostgreSQL is not reachable; trying on (check DATABASE_URL)");
+                    told = true;
+                }
+            }
+            Err(error) => return Err(error).context("cannot bring the database's schema up to date"),
+        }
+        tokio::select! {
+            () = shutdown.cancelled() => return Ok(false),
+            () = tokio::time::sleep(Duration::from_millis(500)) => {}
+        }
+    }
+}
+
+async fn watch_database(store: Store, health: Component, shutdown: Shutdown) {
+    let mut up = true;
+    while !shutdown.is_cancelled() {
+        let answer = store.ping().await;
+        match (&answer, up) {
+            (Ok(()), false) => tracing::info!("PostgreSQL answers again"),
+            (Err(error), true) => tracing::warn!(%error, "PostgreSQL is not reachable; trying on"),
+            _ => {}
+        }
+        up = answer.is_ok();
+        if up { health.up() } else { health.down("no connection") }
+        tokio::select! {
+            () = shutdown.cancelled() => {}
+            () = tokio::time::sleep(DATABASE_INTERVAL) => {}
+        }
+    }
+}
