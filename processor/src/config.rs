@@ -68,9 +68,11 @@ impl Config {
 impl StripeConfig {
     fn from_env(env: &Env) -> Result<Self, ConfigError> {
         let text = env.optional("STRIPE_API_BASE")?.unwrap_or_else(|| "https://api.stripe.com".to_owned());
-        let problem = || ConfigError::new("STRIPE_API_BASE", "must be an origin such as https://api.stripe.com, without /v1");
+        let problem =
+            || ConfigError::new("STRIPE_API_BASE", "must be an origin such as https://api.stripe.com, without /v1");
         let api_base = Url::parse(text.trim()).map_err(|_| problem())?;
-        let is_origin = matches!(api_base.scheme(), "http" | "https") && api_base.path() == "/" && api_base.query().is_none();
+        let is_origin =
+            matches!(api_base.scheme(), "http" | "https") && api_base.path() == "/" && api_base.query().is_none();
         if !is_origin || !api_base.has_host() || !api_base.username().is_empty() {
             return Err(problem());
         }

@@ -58,7 +58,7 @@ impl Pipeline {
         let started = Instant::now();
         let headers = Headers::parse(record.headers.iter().map(|(name, value)| (name.as_str(), value.as_slice())));
         let is_retry = headers.retry.is_some();
-        let decoded = schemas::decode(&record.value).map_err(ProcessError::from);
+        let decoded = schemas::codec::decode(&record.value).map_err(ProcessError::from);
         let label = decoded.as_ref().map_or("unknown", handlers::label);
         let received_at = decoded.as_ref().ok().map(received_at);
         let result = match &decoded {
@@ -85,7 +85,13 @@ impl Pipeline {
     }
 
     /// Moves a failed record on. `None` when it could not be moved because the service is stopping.
-    async fn give_up(&self, record: Record, headers: Headers, label: &str, error: &ProcessError) -> Option<&'static str> {
+    async fn give_up(
+        &self,
+        record: Record,
+        headers: Headers,
+        label: &str,
+        error: &ProcessError,
+    ) -> Option<&'static str> {
         let attempt = headers.retry.as_ref().map_or(0, |retry| retry.attempt);
         match self.router.route(&record, headers, error).await {
             Destination::Tier => {

@@ -68,7 +68,8 @@ impl Router {
         match route {
             Route::Tier { index, .. } => {
                 let tier = self.topics.tiers().get(*index).map_or_else(String::new, |tier| tier.label.clone());
-                metrics::counter!(names::RETRIES_SCHEDULED, "tier" => tier, "error_class" => class.as_str()).increment(1);
+                metrics::counter!(names::RETRIES_SCHEDULED, "tier" => tier, "error_class" => class.as_str())
+                    .increment(1);
                 Destination::Tier
             }
             Route::Dead { .. } => {

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use anyhow::Context;
 use bookings::store::{Store, StoreError};
-use runtime::admin;
+use runtime::admin::Admin;
 use runtime::env::{ConfigError, Env};
 use runtime::health::{Component, Health};
 use runtime::kafka::consumer::{self, ConsumerSettings};
-use runtime::kafka::{Producer, TopicError, TopicSpec, ensure_topics, watch_brokers};
+use runtime::kafka::{Producer, TopicError, ensure_topics, watch_brokers};
 use runtime::metrics::CONSUMER_LAG;
 use runtime::shutdown::Shutdown;
 use schemas::topics::Topics;
@@ -29,11 +29,11 @@ const DATABASE_INTERVAL: Duration = Duration::from_secs(2);
 /// Reads the configuration and runs until shutdown.
 pub async fn run(env: Env, shutdown: Shutdown) -> anyhow::Result<()> {
     let config = Config::from_env(&env)?;
-    let admin_addr = admin::addr_from_env(&env, "127.0.0.1:9465")?;
+    let admin = Admin::from_env(&env, "127.0.0.1:9465")?;
     let health = Health::new();
     let (kafka_health, database_health) = (health.component("kafka"), health.component("postgres"));
     let consumer_health = health.component("consumer");
-    let _admin = admin::start(&admin_addr, health, &shutdown).await?;
+    let _admin = admin.start(health, &shutdown).await?;
 
     let store = Store::new(
         &config.database_url,
@@ -51,7 +51,7 @@ pub async fn run(env: Env, shutdown: Shutdown) -> anyhow::Result<()> {
         return Ok(());
     }
     tokio::spawn(watch_database(store.clone(), database_health, shutdown.clone()));
-    match ensure_topics(&config.kafka, &specs(&topics), &shutdown).await {
+    match ensure_topics(&config.kafka, &topics.specs(), &shutdown).await {
         Ok(_) => {}
         Err(TopicError::Stopped) => return Ok(()),
         Err(error) => return Err(error.into()),
@@ -72,10 +72,6 @@ pub async fn run(env: Env, shutdown: Shutdown) -> anyhow::Result<()> {
     consumer::run(&config.kafka, settings, Arc::new(Pipeline::new(store, executor, router)), shutdown).await?;
     producer.flush(DELIVERY_TIMEOUT).await;
     Ok(())
-}
-
-fn specs(topics: &Topics) -> Vec<TopicSpec> {
-    runtime::kafka::topic_specs(topics)
 }
 
 /// Brings the schema up to date, however long the database takes to come. False when shutdown came first.
@@ -116,7 +112,11 @@ async fn watch_database(store: Store, health: Component, shutdown: Shutdown) {
             _ => {}
         }
         up = answer.is_ok();
-        if up { health.up() } else { health.down("no connection") }
+        if up {
+            health.up()
+        } else {
+            health.down("no connection")
+        }
         tokio::select! {
             () = shutdown.cancelled() => {}
             () = tokio::time::sleep(DATABASE_INTERVAL) => {}

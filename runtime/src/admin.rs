@@ -14,7 +14,9 @@ use serde::Serialize;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
+use crate::env::{ConfigError, Env};
 use crate::health::{Health, Status};
+use crate::listen::{ListenAddr, listen};
 use crate::shutdown::Shutdown;
 
 /// How often the recorder folds buffered histogram samples, which would otherwise pile up between two scrapes.
@@ -39,6 +41,30 @@ impl AdminServer {
     /// Where it listens.
     pub fn local_addr(&self) -> SocketAddr {
         self.local_addr
+    }
+}
+
+/// The admin server of a service, configured but not started.
+#[derive(Clone, Debug)]
+pub struct Admin {
+    addr: ListenAddr,
+}
+
+impl Admin {
+    /// Reads `ADMIN_ADDR`.
+    pub fn from_env(env: &Env, default: &'static str) -> Result<Self, ConfigError> {
+        let text = env.optional("ADMIN_ADDR")?.unwrap_or_else(|| default.to_owned());
+        let addr = text.trim().parse().map_err(|error: <ListenAddr as std::str::FromStr>::Err| {
+            ConfigError::new("ADMIN_ADDR", error.to_string())
+        })?;
+        Ok(Self { addr })
+    }
+
+    /// Installs the metrics recorder and serves.
+    pub async fn start(&self, health: Health, shutdown: &Shutdown) -> anyhow::Result<AdminServer> {
+        let metrics = crate::metrics::install()?;
+        let listener = listen("ADMIN_ADDR", &self.addr).await?;
+        Ok(serve(listener, health, metrics, shutdown.clone())?)
     }
 }
 

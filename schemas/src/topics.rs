@@ -15,6 +15,17 @@ pub struct Tier {
     pub delay: Duration,
 }
 
+/// A topic that must exist, and how long it keeps its records.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TopicSpec {
+    /// Its name, prefix included.
+    pub name: String,
+    /// How long a record is kept at least.
+    pub retention: Duration,
+}
+
+const DAY: Duration = Duration::from_hours(24);
+
 /// Every name of one installation. Two installations share a cluster by their prefix.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Topics {
@@ -67,6 +78,17 @@ impl Topics {
     /// The retry topics, in the ladder's order.
     pub fn tiers(&self) -> &[Tier] {
         &self.tiers
+    }
+
+    /// Every topic with its retention.
+    pub fn specs(&self) -> Vec<TopicSpec> {
+        let spec = |name: &str, days: u32| TopicSpec { name: name.to_owned(), retention: DAY * days };
+        // A month to consume or rebuild from; a year for an operator to look at what failed. What waits in a tier or is
+        // due is gone in an hour, unless the service that moves it is down for long.
+        let mut specs = vec![spec(&self.calendly_events, 30), spec(&self.stripe_events, 30)];
+        specs.extend(self.tiers.iter().map(|tier| spec(&tier.topic, 30)));
+        specs.extend([spec(&self.due, 30), spec(&self.dlq, 365)]);
+        specs
     }
 
     /// Every topic.

@@ -61,7 +61,9 @@ const STRIPE: &[(&str, StripeHandler)] = &[
 /// Finds the event's handler and asks it.
 pub fn interpret(event: &Event) -> Result<Meaning, ProcessError> {
     match event {
-        Event::Calendly(event) => find(CALENDLY, &event.event_type).map_or(Ok(Meaning::Nothing), |handle| handle(event)),
+        Event::Calendly(event) => {
+            find(CALENDLY, &event.event_type).map_or(Ok(Meaning::Nothing), |handle| handle(event))
+        }
         Event::Stripe(event) => find(STRIPE, &event.event_type).map_or(Ok(Meaning::Nothing), |handle| handle(event)),
     }
 }

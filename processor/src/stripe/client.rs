@@ -149,7 +149,11 @@ impl Stripe {
         self.http.request(method, url).bearer_auth(self.key.expose_secret())
     }
 
-    async fn send<T: DeserializeOwned>(&self, operation: &'static str, request: RequestBuilder) -> Result<T, StripeError> {
+    async fn send<T: DeserializeOwned>(
+        &self,
+        operation: &'static str,
+        request: RequestBuilder,
+    ) -> Result<T, StripeError> {
         let started = Instant::now();
         let result = exchange(operation, request).await;
         metrics::histogram!(names::STRIPE_REQUEST_DURATION, "operation" => operation).record(started.elapsed());

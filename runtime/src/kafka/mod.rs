@@ -15,4 +15,4 @@ pub use config::{KafkaConfig, MAX_RECORD_BYTES, SecurityProtocol};
 pub use probe::watch_brokers;
 pub use producer::{Delivered, OutgoingRecord, Producer, SendError};
 pub use record::Record;
-pub use topics::{TopicError, TopicSpec, ensure_topics};
+pub use topics::{TopicError, ensure_topics};

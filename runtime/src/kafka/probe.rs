@@ -49,6 +49,9 @@ fn report(up: bool, again: bool, brokers: &str, component: &Component) {
         }
     } else {
         component.down("no broker answers");
-        tracing::warn!(brokers, "Kafka is not reachable; trying on (check KAFKA_BROKERS and the KAFKA_SASL_*/SSL settings)");
+        tracing::warn!(
+            brokers,
+            "Kafka is not reachable; trying on (check KAFKA_BROKERS and the KAFKA_SASL_*/SSL settings)"
+        );
     }
 }

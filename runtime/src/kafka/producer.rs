@@ -72,15 +72,13 @@ impl Producer {
 
     /// Sends one record and waits until the brokers have it on all in-sync replicas.
     pub async fn send(&self, record: &OutgoingRecord<'_>) -> Result<Delivered, SendError> {
-        let future_record = FutureRecord::to(record.topic)
-            .key(record.key)
-            .payload(record.value)
-            .headers(owned_headers(record.headers));
+        let future_record =
+            FutureRecord::to(record.topic).key(record.key).payload(record.value).headers(owned_headers(record.headers));
         // `send_result` and not `send`: the latter spins on a full queue.
-        let delivery = self.inner.send_result(future_record).map_err(|(error, _)| classify(error))?;
+        let delivery = self.inner.send_result(future_record).map_err(|(error, _)| classify(&error))?;
         match delivery.await {
             Ok(Ok(report)) => Ok(Delivered { partition: report.partition, offset: report.offset }),
-            Ok(Err((error, _))) => Err(classify(error)),
+            Ok(Err((error, _))) => Err(classify(&error)),
             Err(_) => Err(SendError::NotDelivered("the producer was closed".to_owned())),
         }
     }
@@ -96,7 +94,7 @@ impl Producer {
     }
 }
 
-fn classify(error: KafkaError) -> SendError {
+fn classify(error: &KafkaError) -> SendError {
     match error.rdkafka_error_code() {
         Some(RDKafkaErrorCode::QueueFull) => SendError::QueueFull,
         Some(

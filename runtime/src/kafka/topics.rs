@@ -6,21 +6,15 @@ use std::time::Duration;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::error::RDKafkaErrorCode;
 
+use schemas::topics::TopicSpec;
+
 use super::client::{QuietContext, SetupError};
 use super::config::{KafkaConfig, MAX_RECORD_BYTES};
+use crate::env::ConfigError;
 use crate::shutdown::Shutdown;
 
 const TIMEOUT: Duration = Duration::from_secs(5);
 const RETRY: Duration = Duration::from_secs(1);
-
-/// A topic that must exist.
-#[derive(Clone, Debug)]
-pub struct TopicSpec {
-    /// Name, prefix included.
-    pub name: String,
-    /// How long records are kept; `None` is for ever.
-    pub retention: Option<Duration>,
-}
 
 /// The topics cannot be used as they are; trying again does not help.
 #[derive(Debug, thiserror::Error)]
@@ -28,21 +22,13 @@ pub enum TopicError {
     /// The client could not be built.
     #[error(transparent)]
     Setup(#[from] SetupError),
-    /// A topic has fewer partitions than the configuration asks for.
-    #[error(
-        "TOPIC_PARTITIONS: topic {topic} has {found} partitions and TOPIC_PARTITIONS is {wanted}; \
-         set TOPIC_PARTITIONS={found}, or add partitions to the topic"
-    )]
-    TooFewPartitions {
-        /// The topic.
-        topic: String,
-        /// Partitions that it has.
-        found: usize,
-        /// Partitions that are asked for.
-        wanted: i32,
-    },
+    /// A topic has fewer partitions than `TOPIC_PARTITIONS` asks for.
+    #[error("{0}")]
+    TooFewPartitions(#[source] ConfigError),
     /// The brokers refuse to create a topic.
-    #[error("the brokers refuse to create topic {topic}: {reason}; create it by hand or correct TOPIC_REPLICATION and TOPIC_PARTITIONS")]
+    #[error(
+        "the brokers refuse to create topic {topic}: {reason}; create it by hand or correct TOPIC_REPLICATION and TOPIC_PARTITIONS"
+    )]
     Refused {
         /// The topic.
         topic: String,
@@ -79,7 +65,10 @@ pub async fn ensure_topics(
                 created.extend(create(&admin, config, &missing).await?);
             } else if !told {
                 let names: Vec<_> = missing.iter().map(|topic| topic.name.as_str()).collect();
-                tracing::warn!(missing = names.join(","), "topics are missing and KAFKA_CREATE_TOPICS is false; waiting (calctl topics apply creates them)");
+                tracing::warn!(
+                    missing = names.join(","),
+                    "topics are missing and KAFKA_CREATE_TOPICS is false; waiting (calctl topics apply creates them)"
+                );
                 told = true;
             }
         }
@@ -104,7 +93,11 @@ fn check(config: &KafkaConfig, topics: &[TopicSpec], partitions: &HashMap<String
     let wanted = usize::try_from(config.partitions).unwrap_or(1);
     for topic in topics {
         if let Some(found) = partitions.get(&topic.name).copied().filter(|found| *found < wanted) {
-            return Err(TopicError::TooFewPartitions { topic: topic.name.clone(), found, wanted: config.partitions });
+            let problem = format!(
+                "is {}, but topic {} has {found} partitions; set TOPIC_PARTITIONS={found}, or add partitions to the topic",
+                config.partitions, topic.name
+            );
+            return Err(TopicError::TooFewPartitions(ConfigError::new("TOPIC_PARTITIONS", problem)));
         }
     }
     Ok(())
@@ -116,7 +109,7 @@ async fn create(
     missing: &[&TopicSpec],
 ) -> Result<Vec<String>, TopicError> {
     let max_bytes = MAX_RECORD_BYTES.to_string();
-    let retentions: Vec<String> = missing.iter().map(|topic| retention_ms(topic.retention)).collect();
+    let retentions: Vec<String> = missing.iter().map(|topic| topic.retention.as_millis().to_string()).collect();
     let new_topics: Vec<_> = missing
         .iter()
         .zip(&retentions)
@@ -153,8 +146,4 @@ fn is_transient(code: RDKafkaErrorCode) -> bool {
             | RDKafkaErrorCode::BrokerTransportFailure
             | RDKafkaErrorCode::ThrottlingQuotaExceeded
     )
-}
-
-fn retention_ms(retention: Option<Duration>) -> String {
-    retention.map_or_else(|| "-1".to_owned(), |keep| keep.as_millis().to_string())
 }

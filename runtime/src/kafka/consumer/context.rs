@@ -46,7 +46,7 @@ impl ConsumerContext for GroupContext {
             if !consumer.assignment_lost() {
                 self.flow.drain(&partitions, Instant::now() + self.drain);
                 let offsets = self.flow.take_commits(Some(&partitions));
-                super::commit(consumer, &self.flow, offsets, CommitMode::Sync);
+                super::commit(consumer, &self.flow, &offsets, CommitMode::Sync);
             }
             self.flow.drop_partitions(&partitions);
             tracing::info!(partitions = partitions.len(), "partitions revoked");

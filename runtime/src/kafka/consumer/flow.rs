@@ -124,8 +124,8 @@ impl Flow {
         let Ok(_permit) = self.permits.acquire().await else { return };
         let begun = self.begin(&partition, work.epoch);
         let completion = if begun {
-            let handled = AssertUnwindSafe(handler.handle(work.record)).catch_unwind().await;
-            handled.unwrap_or_else(|_| {
+            let outcome = AssertUnwindSafe(handler.handle(work.record)).catch_unwind().await;
+            outcome.unwrap_or_else(|_| {
                 self.panicked.store(true, Ordering::Relaxed);
                 Completion::Abandoned
             })
@@ -198,7 +198,8 @@ impl Flow {
     /// The offsets to commit, of all partitions or of those given.
     pub(super) fn take_commits(&self, only: Option<&[Partition]>) -> Vec<(String, i32, i64)> {
         let mut state = self.lock();
-        let wanted = state.trackers.iter_mut().filter(|(partition, _)| only.is_none_or(|list| list.contains(partition)));
+        let wanted =
+            state.trackers.iter_mut().filter(|(partition, _)| only.is_none_or(|list| list.contains(partition)));
         wanted
             .filter_map(|((topic, partition), tracker)| Some((topic.clone(), *partition, tracker.take_commit()?)))
             .collect()

@@ -183,7 +183,7 @@ impl<H: Handler> Poller<H> {
     }
 
     fn commit(&self, mode: CommitMode) {
-        commit(&self.consumer, &self.flow, self.flow.take_commits(None), mode);
+        commit(&self.consumer, &self.flow, &self.flow.take_commits(None), mode);
     }
 
     /// Stops intake, lets what runs finish, commits it. Dropping the consumer then leaves the group.
@@ -201,22 +201,17 @@ impl<H: Handler> Poller<H> {
     }
 }
 
-fn commit(
-    consumer: &BaseConsumer<GroupContext>,
-    flow: &Flow,
-    offsets: Vec<(String, i32, i64)>,
-    mode: CommitMode,
-) {
+fn commit(consumer: &BaseConsumer<GroupContext>, flow: &Flow, offsets: &[(String, i32, i64)], mode: CommitMode) {
     if offsets.is_empty() {
         return;
     }
     let mut list = TopicPartitionList::with_capacity(offsets.len());
-    for (topic, partition, offset) in &offsets {
+    for (topic, partition, offset) in offsets {
         let _ = list.add_partition_offset(topic, *partition, Offset::Offset(*offset));
     }
     if let Err(error) = consumer.commit(&list, mode) {
         // Nothing is lost: these records would come again, and their effects are idempotent.
         tracing::debug!(%error, "commit failed; it is tried again with the next one");
-        flow.forget_commits(&offsets);
+        flow.forget_commits(offsets);
     }
 }

@@ -120,8 +120,7 @@ mod tests {
         held.push(waiting(1, 0, 15));
         assert_eq!(held.next_due(), Some(at(15)));
         assert!(held.take_due(at(14), 10).is_empty());
-        let offsets: Vec<_> =
-            held.take_due(at(15), 10).iter().map(|w| (w.record.partition, w.record.offset)).collect();
+        let offsets: Vec<_> = held.take_due(at(15), 10).iter().map(|w| (w.record.partition, w.record.offset)).collect();
         assert_eq!(offsets, [(1, 0)], "offset 1 of partition 0 waits for offset 0");
         assert_eq!(held.take_due(at(20), 10).len(), 2);
         assert_eq!(held.next_due(), None);
