@@ -1,1 +1,45 @@
-//! Placeholder.
+//! `calctl`: prepares topics and the database, sets prices, shows bookings.
+
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail loudly"))]
+
+mod bookings;
+mod cli;
+mod database;
+mod output;
+mod prices;
+mod topics;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use runtime::env::Env;
+
+use self::cli::{BookingsCommand, Cli, Command, DbCommand, PricesCommand, TopicsCommand};
+use self::output::Printer;
+
+/// Runs the command line and returns the exit code: 0 done, 1 failed, 2 wrong usage.
+pub async fn main() -> ExitCode {
+    // clap itself answers --help and --version with 0 and wrong usage with 2.
+    let cli = Cli::parse();
+    runtime::entry::install_crypto();
+    match run(cli, &Env::from_process()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            output::complain(&format!("{error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(cli: Cli, env: &Env) -> anyhow::Result<()> {
+    let printer = Printer::new(cli.output);
+    match cli.command {
+        Command::Topics(TopicsCommand::Apply) => topics::apply(env, &printer).await,
+        Command::Db(DbCommand::Migrate) => database::migrate(env, &printer).await,
+        Command::Prices(PricesCommand::List) => prices::list(env, &printer).await,
+        Command::Prices(PricesCommand::Set { event_type_uri, price }) => {
+            prices::set(env, &printer, &event_type_uri, &price).await
+        }
+        Command::Bookings(BookingsCommand::Show { name }) => bookings::show(env, &printer, &name).await,
+    }
+}

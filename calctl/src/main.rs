@@ -1,2 +1,8 @@
-//! Placeholder.
-fn main() {}
+//! The operator's command.
+
+use std::process::ExitCode;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    calctl::main().await
+}

@@ -1,2 +1,7 @@
-//! Placeholder.
-fn main() {}
+//! HTTP front door: verifies webhooks and makes them durable.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    runtime::entry::main("ingest", env!("CARGO_PKG_VERSION"), ingest::run)
+}

@@ -113,9 +113,9 @@ async fn watch_database(store: Store, health: Component, shutdown: Shutdown) {
         }
         up = answer.is_ok();
         if up {
-            health.up()
+            health.up();
         } else {
-            health.down("no connection")
+            health.down("no connection");
         }
         tokio::select! {
             () = shutdown.cancelled() => {}

@@ -1,2 +1,7 @@
-//! Placeholder.
-fn main() {}
+//! Releases failed events from their delay tiers when they are due.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    runtime::entry::main("retrier", env!("CARGO_PKG_VERSION"), retrier::run)
+}

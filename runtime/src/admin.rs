@@ -53,11 +53,7 @@ pub struct Admin {
 impl Admin {
     /// Reads `ADMIN_ADDR`.
     pub fn from_env(env: &Env, default: &'static str) -> Result<Self, ConfigError> {
-        let text = env.optional("ADMIN_ADDR")?.unwrap_or_else(|| default.to_owned());
-        let addr = text.trim().parse().map_err(|error: <ListenAddr as std::str::FromStr>::Err| {
-            ConfigError::new("ADMIN_ADDR", error.to_string())
-        })?;
-        Ok(Self { addr })
+        Ok(Self { addr: ListenAddr::from_env(env, "ADMIN_ADDR", default)? })
     }
 
     /// Installs the metrics recorder and serves.

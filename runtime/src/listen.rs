@@ -5,6 +5,8 @@ use std::str::FromStr;
 
 use tokio::net::TcpListener;
 
+use crate::env::{ConfigError, Env};
+
 /// `host:port`; the host is an IP address or a name, the port may be 0 for any free one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListenAddr(String);
@@ -18,6 +20,14 @@ impl FromStr for ListenAddr {
             !host.is_empty() && (bracketed || !host.contains(':')) && port.parse::<u16>().is_ok()
         });
         if valid { Ok(Self(text.to_owned())) } else { Err("must be host:port, for example 127.0.0.1:8080") }
+    }
+}
+
+impl ListenAddr {
+    /// Reads the address from `name`.
+    pub fn from_env(env: &Env, name: &'static str, default: &str) -> Result<Self, ConfigError> {
+        let text = env.optional(name)?.unwrap_or_else(|| default.to_owned());
+        text.trim().parse().map_err(|error: <Self as FromStr>::Err| ConfigError::new(name, error.to_string()))
     }
 }
 

@@ -50,7 +50,7 @@ fn text(value: Option<&str>) -> Option<String> {
     value.filter(|value| !value.is_empty()).map(|value| storable(value).chars().take(MAX_TEXT).collect())
 }
 
-/// JSON may hold NUL, PostgreSQL may not.
+/// JSON may hold NUL, the database may not.
 fn storable(value: &str) -> String {
     value.replace('\0', "\u{FFFD}")
 }

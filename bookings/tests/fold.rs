@@ -1,0 +1,309 @@
+//! The fold and the plan: the contract's rules one by one, and their independence of order and duplication.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail loudly")]
+
+use bookings::fact::SessionOpened;
+use bookings::{Booking, Details, Fact, FactKind, PaymentStatus, Plan, Price, RefundStatus, Status, fold, plan};
+use jiff::Timestamp;
+use proptest::prelude::*;
+use uuid::Uuid;
+
+fn details(invitee: &str, old: Option<&str>) -> Details {
+    Details {
+        invitee_uri: invitee.to_owned(),
+        old_invitee: old.map(str::to_owned),
+        event_uri: Some(format!("event of {invitee}")),
+        event_type_uri: Some("type".to_owned()),
+        email: Some(format!("{invitee}@example.com")),
+        ..Details::default()
+    }
+}
+
+/// The same happening has the same id, as in production.
+fn fact(at: i64, kind: FactKind) -> Fact {
+    let text = serde_json::to_string(&kind).unwrap();
+    Fact {
+        id: Uuid::new_v5(&Uuid::NAMESPACE_URL, text.as_bytes()),
+        event_type: "test".to_owned(),
+        occurred_at: Timestamp::from_second(1_700_000_000 + at).unwrap(),
+        kind,
+    }
+}
+
+fn created(at: i64, invitee: &str) -> Fact {
+    fact(at, FactKind::Booked(details(invitee, None)))
+}
+
+fn moved(at: i64, old: &str, new: &str) -> Fact {
+    fact(at, FactKind::Booked(details(new, Some(old))))
+}
+
+fn left(at: i64, old: &str, new: &str) -> Fact {
+    fact(at, FactKind::Left(Details { new_invitee: Some(new.to_owned()), ..details(old, None) }))
+}
+
+fn canceled(at: i64, invitee: &str) -> Fact {
+    fact(at, FactKind::Canceled(details(invitee, None)))
+}
+
+fn priced() -> Fact {
+    let price = Price::Amount { minor: 5000, currency: "usd".to_owned() };
+    fact(0, FactKind::Priced { event_type_uri: "type".to_owned(), price })
+}
+
+fn opened(at: i64, session: &str, slot: &str) -> Fact {
+    let opened = SessionOpened {
+        session_id: session.to_owned(),
+        url: Some(format!("https://pay/{session}")),
+        amount: 5000,
+        currency: "usd".to_owned(),
+        priced_for: "type".to_owned(),
+        slot: slot.to_owned(),
+    };
+    fact(at, FactKind::SessionOpened(opened))
+}
+
+fn paid(at: i64, session: &str) -> Fact {
+    let kind = FactKind::SessionPaid {
+        session_id: session.to_owned(),
+        payment_intent: format!("pi_{session}"),
+        amount: 5000,
+        currency: "usd".to_owned(),
+    };
+    fact(at, kind)
+}
+
+fn expired(at: i64, session: &str) -> Fact {
+    fact(at, FactKind::SessionExpired { session_id: session.to_owned() })
+}
+
+fn refund(at: i64, id: &str, session: &str, amount: i64, status: RefundStatus) -> Fact {
+    let kind = FactKind::Refund { refund_id: id.to_owned(), payment_intent: format!("pi_{session}"), amount, status };
+    fact(at, kind)
+}
+
+fn charge_refunded(at: i64, session: &str, amount_refunded: i64) -> Fact {
+    fact(at, FactKind::ChargeRefunded { payment_intent: format!("pi_{session}"), amount_refunded })
+}
+
+/// Status, payment status, current invitee, session shown, and the plan in words.
+fn outcome(facts: &[Fact]) -> (Status, PaymentStatus, String, Option<String>, Vec<String>) {
+    let booking = fold(facts);
+    let Plan { begin, .. } = plan(&booking, &[]);
+    let words = begin.iter().map(|op| format!("{} {}", op.kind.as_str(), op.target)).collect();
+    let Booking { status, payment_status, details, session, .. } = booking;
+    (status, payment_status, details.invitee_uri, session.map(|session| session.id), words)
+}
+
+#[track_caller]
+fn check(facts: &[Fact], status: Status, payment: PaymentStatus, invitee: &str, session: Option<&str>, todo: &[&str]) {
+    let expected = (
+        status,
+        payment,
+        invitee.to_owned(),
+        session.map(str::to_owned),
+        todo.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>(),
+    );
+    assert_eq!(outcome(facts), expected);
+}
+
+use PaymentStatus::{NotRequired, Paid, RefundFailed, RefundPending, Refunded, Unpaid};
+use Status::{Canceled, Confirmed, PendingPayment};
+
+#[test]
+fn a_booking_wants_one_session_and_its_payment_confirms_it() {
+    let mut facts = vec![priced(), created(10, "a")];
+    check(&facts, PendingPayment, Unpaid, "a", None, &["create_session 0.0 type"]);
+    facts.push(opened(11, "s", "0.0"));
+    check(&facts, PendingPayment, Unpaid, "a", Some("s"), &[]);
+    facts.push(paid(12, "s"));
+    check(&facts, Confirmed, Paid, "a", Some("s"), &[]);
+}
+
+#[test]
+fn free_and_paid_at_calendly_need_no_session() {
+    let free = fact(0, FactKind::Priced { event_type_uri: "type".to_owned(), price: Price::Free });
+    check(&[free, created(10, "a")], Confirmed, NotRequired, "a", None, &[]);
+    let covered = fact(10, FactKind::Booked(Details { paid_at_calendly: true, ..details("a", None) }));
+    check(&[priced(), covered], Confirmed, NotRequired, "a", None, &[]);
+}
+
+#[test]
+fn a_cancel_closes_the_session_or_returns_the_payment_once() {
+    let unpaid = [priced(), created(10, "a"), opened(11, "s", "0.0"), canceled(20, "a")];
+    check(&unpaid, Canceled, Unpaid, "a", None, &["expire_session s"]);
+    let mut facts = vec![priced(), created(10, "a"), opened(11, "s", "0.0"), paid(12, "s"), canceled(20, "a")];
+    check(&facts, Canceled, RefundPending, "a", Some("s"), &["refund pi_s"]);
+    facts.push(refund(21, "r", "s", 5000, RefundStatus::Pending));
+    check(&facts, Canceled, RefundPending, "a", Some("s"), &[]);
+    facts.push(refund(22, "r", "s", 5000, RefundStatus::Succeeded));
+    facts.push(charge_refunded(22, "s", 5000));
+    check(&facts, Canceled, Refunded, "a", Some("s"), &[]);
+    facts.push(refund(90, "r", "s", 5000, RefundStatus::Failed));
+    check(&facts, Canceled, RefundFailed, "a", Some("s"), &[]);
+}
+
+#[test]
+fn a_refund_is_not_done_because_the_charge_says_so_while_it_is_pending() {
+    let mut facts = vec![priced(), created(10, "a"), opened(11, "s", "0.0"), paid(12, "s"), canceled(20, "a")];
+    facts.push(refund(21, "r", "s", 5000, RefundStatus::Pending));
+    facts.push(charge_refunded(21, "s", 5000));
+    check(&facts, Canceled, RefundPending, "a", Some("s"), &[]);
+}
+
+#[test]
+fn a_payment_after_the_cancel_goes_back() {
+    let facts = [priced(), created(10, "a"), opened(11, "s", "0.0"), canceled(20, "a"), paid(25, "s")];
+    check(&facts, Canceled, RefundPending, "a", Some("s"), &["refund pi_s"]);
+}
+
+#[test]
+fn a_partial_refund_from_the_dashboard_leaves_the_booking_alone() {
+    let mut facts =
+        vec![priced(), created(10, "a"), opened(11, "s", "0.0"), paid(12, "s"), charge_refunded(30, "s", 1000)];
+    check(&facts, Confirmed, Paid, "a", Some("s"), &[]);
+    facts.push(charge_refunded(31, "s", 5000));
+    check(&facts, Confirmed, Refunded, "a", Some("s"), &[]);
+}
+
+#[test]
+fn a_reschedule_keeps_the_payment_whichever_way_it_is_told() {
+    let base = || vec![priced(), created(10, "a"), opened(11, "s", "0.0"), paid(12, "s")];
+    let pair = [base(), vec![left(20, "a", "b"), moved(20, "a", "b")]].concat();
+    let single = [base(), vec![moved(20, "a", "b")]].concat();
+    let half = [base(), vec![left(20, "a", "b")]].concat();
+    check(&pair, Confirmed, Paid, "b", Some("s"), &[]);
+    check(&single, Confirmed, Paid, "b", Some("s"), &[]);
+    check(&half, Confirmed, Paid, "a", Some("s"), &[]);
+    // The old invitee is gone: a late cancel of it says nothing about the new one.
+    check(&[pair.clone(), vec![canceled(30, "a")]].concat(), Confirmed, Paid, "b", Some("s"), &[]);
+    check(&[pair, vec![canceled(30, "b")]].concat(), Canceled, RefundPending, "b", Some("s"), &["refund pi_s"]);
+}
+
+#[test]
+fn a_chain_of_the_same_moment_ends_at_its_end() {
+    for names in [["a", "b", "c"], ["c", "b", "a"], ["b", "c", "a"]] {
+        let [first, second, third] = names;
+        let facts = [priced(), created(10, first), moved(20, second, third), moved(20, first, second)];
+        assert_eq!(fold(&facts).details.invitee_uri, third);
+    }
+}
+
+#[test]
+fn a_canceled_booking_comes_back_unpaid_with_a_new_session() {
+    let facts = [
+        priced(),
+        created(10, "a"),
+        opened(11, "s", "0.0"),
+        paid(12, "s"),
+        canceled(20, "a"),
+        refund(21, "r", "s", 5000, RefundStatus::Succeeded),
+        moved(30, "a", "b"),
+    ];
+    check(&facts, PendingPayment, Unpaid, "b", None, &["create_session 1.0 type"]);
+}
+
+#[test]
+fn an_expired_session_is_replaced_only_when_asked() {
+    let mut facts = vec![priced(), created(10, "a"), opened(11, "s", "0.0"), expired(99, "s")];
+    check(&facts, PendingPayment, Unpaid, "a", None, &[]);
+    facts.push(fact(100, FactKind::CheckoutRequested));
+    check(&facts, PendingPayment, Unpaid, "a", None, &["create_session 0.1 type"]);
+}
+
+#[test]
+fn a_second_payment_goes_back() {
+    let facts =
+        [priced(), created(10, "a"), opened(11, "s", "0.0"), opened(12, "t", "0.0"), paid(13, "t"), paid(14, "s")];
+    check(&facts, Confirmed, Paid, "a", Some("t"), &["refund pi_s"]);
+}
+
+#[test]
+fn money_under_way_opens_no_second_session() {
+    let mut facts = vec![priced(), created(10, "a"), opened(11, "s", "0.0")];
+    facts.push(fact(12, FactKind::SessionProcessing { session_id: "s".to_owned() }));
+    check(&facts, PendingPayment, Unpaid, "a", None, &[]);
+    facts.push(fact(13, FactKind::SessionFailed { session_id: "s".to_owned() }));
+    check(&facts, PendingPayment, Unpaid, "a", None, &[]);
+}
+
+#[test]
+fn a_ring_of_reschedules_ends() {
+    fold(&[priced(), moved(10, "a", "b"), moved(10, "b", "c"), moved(10, "c", "a")]);
+}
+
+fn any_fact() -> impl Strategy<Value = Fact> {
+    let invitee = prop::sample::select(vec!["a", "b", "c"]);
+    let session = prop::sample::select(vec!["s", "t"]);
+    let status = prop::sample::select(vec![RefundStatus::Pending, RefundStatus::Succeeded, RefundStatus::Failed]);
+    // Few moments, so that ties are common.
+    let at = 1..4_i64;
+    prop_oneof![
+        (at.clone(), invitee.clone()).prop_map(|(at, a)| created(at, a)),
+        (at.clone(), invitee.clone(), invitee.clone()).prop_map(|(at, a, b)| moved(at, a, b)),
+        (at.clone(), invitee.clone(), invitee.clone()).prop_map(|(at, a, b)| left(at, a, b)),
+        (at.clone(), invitee.clone()).prop_map(|(at, a)| canceled(at, a)),
+        (at.clone(), session.clone()).prop_map(|(at, s)| opened(at, s, "0.0")),
+        (at.clone(), session.clone()).prop_map(|(at, s)| paid(at, s)),
+        (at.clone(), session.clone()).prop_map(|(at, s)| expired(at, s)),
+        (at.clone(), session.clone(), status).prop_map(|(at, s, status)| refund(at, "r", s, 5000, status)),
+        (at.clone(), session, 1..3_i64).prop_map(|(at, s, half)| charge_refunded(at, s, half * 2500)),
+        at.prop_map(|at| fact(at, FactKind::CheckoutRequested)),
+    ]
+}
+
+fn permutations(facts: &[Fact]) -> Vec<Vec<Fact>> {
+    let Some((first, rest)) = facts.split_first() else { return vec![Vec::new()] };
+    let mut all = Vec::new();
+    for permutation in permutations(rest) {
+        for place in 0..=permutation.len() {
+            let mut longer = permutation.clone();
+            longer.insert(place, first.clone());
+            all.push(longer);
+        }
+    }
+    all
+}
+
+fn once(mut facts: Vec<Fact>) -> Vec<Fact> {
+    // As in the database: one row for each id, with the earliest time.
+    facts.sort_by_key(|fact| (fact.id, fact.occurred_at));
+    facts.dedup_by_key(|fact| fact.id);
+    facts
+}
+
+proptest! {
+    #[test]
+    fn every_permutation_folds_and_plans_alike(facts in prop::collection::vec(any_fact(), 1..5)) {
+        let facts = once([vec![priced()], facts].concat());
+        let expected = fold(&facts);
+        for permutation in permutations(&facts) {
+            let booking = fold(&permutation);
+            prop_assert_eq!(&booking, &expected);
+            prop_assert_eq!(plan(&booking, &[]), plan(&expected, &[]));
+        }
+    }
+
+    #[test]
+    fn long_histories_fold_alike_shuffled_and_duplicated(
+        (facts, shuffled) in prop::collection::vec(any_fact(), 1..30).prop_flat_map(|facts| {
+            let facts = once(facts);
+            let doubled = [facts.clone(), facts.clone()].concat();
+            (Just(facts), Just(doubled).prop_shuffle())
+        })
+    ) {
+        prop_assert_eq!(fold(&facts), fold(&shuffled));
+    }
+
+    #[test]
+    fn a_kept_payment_is_never_returned_and_a_canceled_booking_keeps_none(facts in prop::collection::vec(any_fact(), 1..20)) {
+        let booking = fold(&once(facts));
+        if let (Status::Confirmed, Some(session)) = (booking.status, &booking.session) {
+            prop_assert!(!booking.refunds_owed.iter().any(|intent| session.paid_by(intent)));
+        }
+        if booking.status == Status::Canceled {
+            prop_assert_ne!(booking.payment_status, PaymentStatus::Paid);
+            prop_assert!(!booking.wants_session);
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! The command line.
+
+use ::bookings::Price;
+use clap::{Parser, Subcommand, ValueEnum};
+
+/// Operates calendly-pipeline. Configuration comes from the same environment variables as the services'.
+#[derive(Debug, Parser)]
+#[command(name = "calctl", version, propagate_version = true)]
+pub(crate) struct Cli {
+    /// How to print results.
+    #[arg(long, global = true, value_enum, default_value_t = Format::Table)]
+    pub(crate) output: Format,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// How to print results.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// For people.
+    Table,
+    /// For programs.
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Kafka topics.
+    #[command(subcommand)]
+    Topics(TopicsCommand),
+    /// The database.
+    #[command(subcommand)]
+    Db(DbCommand),
+    /// Prices by event type.
+    #[command(subcommand)]
+    Prices(PricesCommand),
+    /// Bookings.
+    #[command(subcommand)]
+    Bookings(BookingsCommand),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum TopicsCommand {
+    /// Creates the topics that are missing, one retry topic for each of `RETRY_DELAYS`.
+    Apply,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum DbCommand {
+    /// Brings the schema up to date.
+    Migrate,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum PricesCommand {
+    /// Lists the prices that are set.
+    List,
+    /// Sets the price of an event type: `free`, or minor units and a currency such as "5000 usd".
+    #[command(
+        after_help = "Example:\n  calctl prices set https://api.calendly.com/event_types/AAAAAAAAAAAAAAAA \"5000 usd\""
+    )]
+    Set {
+        /// Calendly's URI of the event type.
+        event_type_uri: String,
+        /// The price.
+        price: Price,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum BookingsCommand {
+    /// Shows bookings with their history and what was asked of Stripe.
+    Show {
+        /// A booking id, your reference, an invitee's or event's URI, or an e-mail address.
+        name: String,
+    },
+}

@@ -1,0 +1,70 @@
+//! The answers of the contract, word for word.
+
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+
+/// What a webhook request came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// The event is durable in Kafka.
+    Accepted,
+    /// The signature is missing, malformed or wrong.
+    InvalidSignature,
+    /// The signature is right, and too old or too far ahead.
+    StaleSignature,
+    /// Authentic, but unusable; the body is kept in the DLQ.
+    InvalidPayload,
+    /// The body is over `MAX_BODY_BYTES`.
+    TooLarge,
+    /// The body did not come in time.
+    TooSlow,
+    /// The event could not be made durable: the sender has to come again.
+    Unavailable,
+}
+
+impl Answer {
+    /// The value of the `outcome` label; a request that never came whole has none.
+    pub fn outcome(self) -> Option<&'static str> {
+        match self {
+            Self::Accepted => Some("accepted"),
+            Self::InvalidSignature => Some("invalid_signature"),
+            Self::StaleSignature => Some("stale_signature"),
+            Self::InvalidPayload => Some("invalid_payload"),
+            Self::TooLarge => Some("too_large"),
+            Self::Unavailable => Some("unavailable"),
+            Self::TooSlow => None,
+        }
+    }
+
+    fn parts(self) -> (StatusCode, &'static str) {
+        match self {
+            Self::Accepted => (StatusCode::OK, r#"{"success":true}"#),
+            Self::InvalidSignature | Self::StaleSignature => {
+                (StatusCode::UNAUTHORIZED, r#"{"error":"Invalid signature"}"#)
+            }
+            Self::InvalidPayload => (StatusCode::BAD_REQUEST, r#"{"error":"Invalid payload"}"#),
+            Self::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, r#"{"error":"Payload too large"}"#),
+            Self::TooSlow => (StatusCode::REQUEST_TIMEOUT, r#"{"error":"Request timeout"}"#),
+            Self::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, r#"{"error":"Temporarily unavailable"}"#),
+        }
+    }
+}
+
+impl IntoResponse for Answer {
+    fn into_response(self) -> Response {
+        let (status, body) = self.parts();
+        let mut response = (status, [(header::CONTENT_TYPE, "application/json")], body).into_response();
+        let headers = response.headers_mut();
+        match self {
+            Self::Unavailable => {
+                headers.insert(header::RETRY_AFTER, HeaderValue::from_static("10"));
+            }
+            // The rest of the body is not read, so the connection cannot be used again.
+            Self::TooLarge | Self::TooSlow => {
+                headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+            }
+            _ => {}
+        }
+        response
+    }
+}

@@ -1,0 +1,118 @@
+//! Ingest's configuration, read once at start.
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use runtime::env::{ConfigError, Env};
+use runtime::kafka::{KafkaConfig, MAX_RECORD_BYTES};
+use runtime::listen::ListenAddr;
+use schemas::ladder::RetryLadder;
+use secrecy::{ExposeSecret, SecretString};
+
+/// A record repeats parts of the delivery beside it: in the worst case all of it, as a field and as the key.
+const MAX_MAX_BODY_BYTES: usize = (MAX_RECORD_BYTES - 1024 * 1024) / 3;
+
+/// `CALENDLY_LATE_DELIVERIES`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LateDeliveries {
+    /// A delivery older than the tolerance is refused, as Calendly's own sample does.
+    Reject,
+    /// It is taken when it is authentic, and counted: for senders that do not sign their retries afresh.
+    Accept,
+}
+
+impl FromStr for LateDeliveries {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "reject" => Ok(Self::Reject),
+            "accept" => Ok(Self::Accept),
+            _ => Err("must be reject or accept"),
+        }
+    }
+}
+
+/// Everything that ingest reads from the environment.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The brokers.
+    pub kafka: KafkaConfig,
+    /// `RETRY_DELAYS`: ingest makes the tiers' topics like every service.
+    pub ladder: RetryLadder,
+    /// `INGEST_ADDR`.
+    pub addr: ListenAddr,
+    /// `CALENDLY_SIGNING_KEYS`: any one may have signed.
+    pub calendly_keys: Vec<SecretString>,
+    /// `STRIPE_WEBHOOK_SECRETS`; without one there is no Stripe webhook.
+    pub stripe_secrets: Vec<SecretString>,
+    /// `WEBHOOK_TOLERANCE`, past and future.
+    pub tolerance: Duration,
+    /// `CALENDLY_LATE_DELIVERIES`.
+    pub late_deliveries: LateDeliveries,
+    /// `MAX_BODY_BYTES`.
+    pub max_body_bytes: usize,
+}
+
+impl Config {
+    /// Reads and checks all of it.
+    pub fn from_env(env: &Env) -> Result<Self, ConfigError> {
+        let calendly_keys = keys(env, "CALENDLY_SIGNING_KEYS")?;
+        if calendly_keys.is_empty() {
+            let problem = "is missing or empty; set it to the signing key of your webhook subscription";
+            return Err(ConfigError::new("CALENDLY_SIGNING_KEYS", problem));
+        }
+        let max_body_bytes = env.parse("MAX_BODY_BYTES", 1024 * 1024)?;
+        if !(1..=MAX_MAX_BODY_BYTES).contains(&max_body_bytes) {
+            return Err(ConfigError::new("MAX_BODY_BYTES", format!("must be 1 to {MAX_MAX_BODY_BYTES}")));
+        }
+        Ok(Self {
+            kafka: KafkaConfig::from_env(env)?,
+            ladder: env.parse("RETRY_DELAYS", RetryLadder::default())?,
+            addr: ListenAddr::from_env(env, "INGEST_ADDR", "0.0.0.0:8080")?,
+            calendly_keys,
+            stripe_secrets: keys(env, "STRIPE_WEBHOOK_SECRETS")?,
+            tolerance: env.duration("WEBHOOK_TOLERANCE", Duration::from_mins(3))?,
+            late_deliveries: env.parse("CALENDLY_LATE_DELIVERIES", LateDeliveries::Reject)?,
+            max_body_bytes,
+        })
+    }
+}
+
+/// An empty key would let anybody sign.
+fn keys(env: &Env, name: &'static str) -> Result<Vec<SecretString>, ConfigError> {
+    let keys = env.secrets(name)?;
+    if keys.iter().any(|key| key.expose_secret().trim().is_empty()) {
+        return Err(ConfigError::new(name, "has an empty entry; separate keys by single commas"));
+    }
+    Ok(keys)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn defaults_and_errors() {
+        let complete = || vec![("KAFKA_BROKERS", "localhost:9092"), ("CALENDLY_SIGNING_KEYS", "one,two")];
+        let config = Config::from_env(&Env::from_pairs(complete())).unwrap();
+        assert_eq!((config.calendly_keys.len(), config.stripe_secrets.len()), (2, 0));
+        assert_eq!((config.tolerance, config.max_body_bytes), (Duration::from_mins(3), 1_048_576));
+        assert_eq!(config.late_deliveries, LateDeliveries::Reject);
+        assert!(!format!("{config:?}").contains("two"));
+        for (name, value) in [
+            ("KAFKA_BROKERS", ""),
+            ("CALENDLY_SIGNING_KEYS", ""),
+            ("MAX_BODY_BYTES", "0"),
+            ("MAX_BODY_BYTES", "1MB"),
+            ("WEBHOOK_TOLERANCE", "180"),
+            ("CALENDLY_LATE_DELIVERIES", "maybe"),
+            ("INGEST_ADDR", "8080"),
+        ] {
+            let mut pairs = complete();
+            pairs.retain(|(other, _)| *other != name);
+            pairs.push((name, value));
+            assert_eq!(Config::from_env(&Env::from_pairs(pairs)).unwrap_err().variable(), name, "{value}");
+        }
+    }
+}

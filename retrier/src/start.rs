@@ -1,0 +1,48 @@
+//! Puts the retrier together and runs it until shutdown.
+
+use std::sync::Arc;
+
+use runtime::admin::Admin;
+use runtime::env::Env;
+use runtime::health::Health;
+use runtime::kafka::relay::{self, RelaySettings};
+use runtime::kafka::{KafkaConfig, TopicError, ensure_topics, watch_brokers};
+use runtime::metrics::CONSUMER_LAG;
+use runtime::shutdown::Shutdown;
+use schemas::ladder::RetryLadder;
+use schemas::topics::Topics;
+use uuid::Uuid;
+
+use crate::timetable::Tiers;
+
+/// Reads the configuration and runs until shutdown.
+pub async fn run(env: Env, shutdown: Shutdown) -> anyhow::Result<()> {
+    let kafka = KafkaConfig::from_env(&env)?;
+    let ladder = env.parse("RETRY_DELAYS", RetryLadder::default())?;
+    let admin = Admin::from_env(&env, "127.0.0.1:9466")?;
+
+    let health = Health::new();
+    let (kafka_health, relay_health) = (health.component("kafka"), health.component("relay"));
+    let _admin = admin.start(health, &shutdown).await?;
+    let topics = Topics::new(&kafka.prefix, &ladder);
+    watch_brokers(&kafka, kafka_health, shutdown.clone())?;
+    match ensure_topics(&kafka, &topics.specs(), &shutdown).await {
+        Ok(_) => {}
+        Err(TopicError::Stopped) => return Ok(()),
+        Err(error) => return Err(error.into()),
+    }
+
+    // With a name of its own a restarted replica fences its former self at once. Without one the id is random, and what
+    // a killed replica left open is aborted by the brokers after the transaction's timeout.
+    let instance = kafka.instance_id.clone().unwrap_or_else(|| Uuid::new_v4().to_string());
+    let settings = RelaySettings {
+        group: topics.group("retrier"),
+        topics: topics.tiers().iter().map(|tier| tier.topic.clone()).collect(),
+        transactional_id: topics.group(&format!("retrier-{instance}")),
+        lag_metric: CONSUMER_LAG,
+    };
+    relay_health.up();
+    tracing::info!(group = settings.group, tiers = settings.topics.len(), "releasing");
+    relay::run(&kafka, settings, Arc::new(Tiers::new(&topics)), shutdown).await?;
+    Ok(())
+}
