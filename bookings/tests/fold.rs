@@ -211,6 +211,17 @@ fn an_expired_session_is_replaced_only_when_asked() {
     check(&facts, PendingPayment, Unpaid, "a", None, &["create_session 0.1 type"]);
 }
 
+/// Stripe tells whole seconds: a payment that followed a comeback within the second must not count as before it.
+#[test]
+fn a_payment_in_the_second_of_a_comeback_is_kept() {
+    let mut gone = canceled(20, "a");
+    let mut back = moved(20, "a", "b");
+    gone.occurred_at += jiff::SignedDuration::from_millis(300);
+    back.occurred_at += jiff::SignedDuration::from_millis(600);
+    let facts = [priced(), created(10, "a"), gone, back, opened(20, "s", "1.0"), paid(20, "s")];
+    check(&facts, Confirmed, Paid, "b", Some("s"), &[]);
+}
+
 #[test]
 fn a_second_payment_goes_back() {
     let facts =
@@ -246,7 +257,13 @@ fn any_fact() -> impl Strategy<Value = Fact> {
         (at.clone(), session.clone()).prop_map(|(at, s)| opened(at, s, "0.0")),
         (at.clone(), session.clone()).prop_map(|(at, s)| paid(at, s)),
         (at.clone(), session.clone()).prop_map(|(at, s)| expired(at, s)),
-        (at.clone(), session.clone(), status).prop_map(|(at, s, status)| refund(at, "r", s, 5000, status)),
+        (at.clone(), session.clone(), status).prop_map(|(at, s, status)| refund(
+            at,
+            &format!("r_{s}"),
+            s,
+            5000,
+            status
+        )),
         (at.clone(), session, 1..3_i64).prop_map(|(at, s, half)| charge_refunded(at, s, half * 2500)),
         at.prop_map(|at| fact(at, FactKind::CheckoutRequested)),
     ]

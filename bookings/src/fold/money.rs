@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
 
 use super::PaymentStatus;
@@ -102,12 +102,13 @@ impl Ledger {
                 }
                 FactKind::SessionPaid { session_id, payment_intent, amount, currency } => {
                     let part = parts.entry(session_id).or_default();
-                    if part.paid.as_ref().is_none_or(|earliest| fact.occurred_at < earliest.at) {
+                    let at = end_of_second(fact.occurred_at);
+                    if part.paid.as_ref().is_none_or(|earliest| at < earliest.at) {
                         part.paid = Some(Payment {
                             intent: payment_intent.clone(),
                             amount: *amount,
                             currency: currency.clone(),
-                            at: fact.occurred_at,
+                            at,
                         });
                     }
                 }
@@ -191,6 +192,13 @@ impl Ledger {
         });
         amounts.max().unwrap_or(0)
     }
+}
+
+/// Stripe tells whole seconds. What happened within one happened, for all we know, at its end: nobody pays before what
+/// made them pay.
+fn end_of_second(time: Timestamp) -> Timestamp {
+    let rest = if time.subsec_nanosecond() == 0 { SignedDuration::from_micros(999_999) } else { SignedDuration::ZERO };
+    time.checked_add(rest).unwrap_or(time)
 }
 
 fn sessions(parts: BTreeMap<&str, Parts>) -> Vec<Session> {

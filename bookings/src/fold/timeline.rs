@@ -159,13 +159,14 @@ fn steps<'a>(facts: &'a [Fact], ledger: &'a Ledger) -> Vec<Step<'a>> {
 /// How many reschedules lie before each invitee: orders those of the same moment.
 fn depths(facts: &[Fact]) -> BTreeMap<&str, usize> {
     let mut before: BTreeMap<&str, &str> = BTreeMap::new();
-    for details in facts.iter().filter_map(|fact| fact.kind.details()) {
-        if let Some(old) = &details.old_invitee {
-            before.insert(&details.invitee_uri, old);
-        }
-        if let Some(new) = &details.new_invitee {
-            before.insert(new, &details.invitee_uri);
-        }
+    let links = facts.iter().filter_map(|fact| fact.kind.details()).flat_map(|details| {
+        let old = details.old_invitee.as_deref().map(|old| (details.invitee_uri.as_str(), old));
+        let new = details.new_invitee.as_deref().map(|new| (new, details.invitee_uri.as_str()));
+        [old, new].into_iter().flatten()
+    });
+    for (new, old) in links {
+        // Nobody replaces two. If it is said all the same, any one will do, as long as it is the same one every time.
+        before.entry(new).and_modify(|other| *other = old.min(*other)).or_insert(old);
     }
     let depth = |invitee: &str| {
         let mut depth = 0;
