@@ -23,6 +23,10 @@ pub enum Answer {
 }
 
 impl Answer {
+    /// Every value of the `outcome` label.
+    pub const OUTCOMES: [&'static str; 7] =
+        ["accepted", "spooled", "invalid_signature", "stale_signature", "invalid_payload", "too_large", "unavailable"];
+
     /// The value of the `outcome` label; a request that never came whole has none.
     pub fn outcome(self) -> Option<&'static str> {
         match self {
@@ -66,5 +70,32 @@ impl IntoResponse for Answer {
             _ => {}
         }
         response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn outcomes_are_among_the_contracts() {
+        for answer in [
+            Answer::Accepted,
+            Answer::InvalidSignature,
+            Answer::StaleSignature,
+            Answer::InvalidPayload,
+            Answer::TooLarge,
+            Answer::Unavailable,
+        ] {
+            assert!(answer.outcome().is_some_and(|outcome| Answer::OUTCOMES.contains(&outcome)), "{answer:?}");
+        }
+        assert_eq!(Answer::TooSlow.outcome(), None);
+    }
+
+    #[test]
+    fn only_a_refusal_for_now_says_when_to_come_again() {
+        let retry_after = |answer: Answer| answer.into_response().headers().contains_key(header::RETRY_AFTER);
+        assert!(retry_after(Answer::Unavailable));
+        assert!(!retry_after(Answer::Accepted) && !retry_after(Answer::InvalidSignature));
     }
 }

@@ -42,6 +42,8 @@ pub struct Config {
     pub ladder: RetryLadder,
     /// `INGEST_ADDR`.
     pub addr: ListenAddr,
+    /// `ADMIN_ADDR`.
+    pub admin_addr: ListenAddr,
     /// `CALENDLY_SIGNING_KEYS`: any one may have signed.
     pub calendly_keys: Vec<SecretString>,
     /// `STRIPE_WEBHOOK_SECRETS`; without one there is no Stripe webhook.
@@ -70,6 +72,7 @@ impl Config {
             kafka: KafkaConfig::from_env(env)?,
             ladder: env.parse("RETRY_DELAYS", RetryLadder::default())?,
             addr: ListenAddr::from_env(env, "INGEST_ADDR", "0.0.0.0:8080")?,
+            admin_addr: ListenAddr::from_env(env, "ADMIN_ADDR", "127.0.0.1:9464")?,
             calendly_keys,
             stripe_secrets: keys(env, "STRIPE_WEBHOOK_SECRETS")?,
             tolerance: env.duration("WEBHOOK_TOLERANCE", Duration::from_mins(3))?,

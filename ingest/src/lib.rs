@@ -3,12 +3,14 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail loudly"))]
 
 pub mod answer;
+mod body;
 pub mod config;
 pub mod publish;
-pub mod server;
+pub mod routes;
+mod server;
 pub mod signature;
 mod start;
 mod webhook;
 
 pub use config::Config;
-pub use start::run;
+pub use start::{Listeners, run, serve};

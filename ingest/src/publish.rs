@@ -1,17 +1,17 @@
 //! Makes verified deliveries durable. The one place that decides whether an event is safe.
 
+mod outage;
+mod quarantine;
+
 use jiff::Timestamp;
 use runtime::kafka::{OutgoingRecord, Producer, SendError};
-use schemas::headers::{EventHeaders, Headers, RetryHeaders};
+use schemas::headers::{EventHeaders, Headers};
 use schemas::ladder::ErrorClass;
 use schemas::topics::Topics;
 use schemas::{InvalidPayload, calendly, codec, stripe};
-use uuid::Uuid;
 
+use self::outage::Outage;
 use crate::signature::{Calendly, Stripe, Verified};
-
-/// The namespace of the ids of bodies that are no event.
-const QUARANTINE: Uuid = Uuid::from_u128(0x0d4f_64f2_7a55_4d51_8a0c_9f5e_2f6a_11c3);
 
 /// What became of a delivery.
 #[derive(Debug)]
@@ -38,6 +38,7 @@ pub enum PublishError {
 pub struct Publisher {
     producer: Producer,
     topics: Topics,
+    outage: Outage,
 }
 
 /// A delivery that is ready to be sent.
@@ -52,7 +53,7 @@ struct Outgoing<'a> {
 impl Publisher {
     /// A publisher onto these topics.
     pub fn new(producer: Producer, topics: Topics) -> Self {
-        Self { producer, topics }
+        Self { producer, topics, outage: Outage::default() }
     }
 
     /// Publishes a Calendly delivery.
@@ -104,8 +105,7 @@ impl Publisher {
     ) -> Result<Published, PublishError> {
         let Outgoing { topic, key, event_id, event_type, value } = outgoing;
         let event = EventHeaders { event_id, event_type, received_at, traceparent };
-        let headers = pairs(&Headers { event: Some(event), ..Headers::default() });
-        self.producer.send(&OutgoingRecord { topic, key: key.as_bytes(), value: &value, headers: &headers }).await?;
+        self.make_durable(topic, &key, &value, &Headers { event: Some(event), ..Headers::default() }).await?;
         Ok(Published::Event)
     }
 
@@ -118,31 +118,23 @@ impl Publisher {
         received_at: Timestamp,
         traceparent: String,
     ) -> Result<Published, PublishError> {
-        // The same body has the same id, so that a redelivery is seen as one.
-        let event_id = Uuid::new_v5(&QUARANTINE, body).to_string();
-        let retry = RetryHeaders {
-            attempt: 0,
-            due_at: received_at,
-            first_failed_at: received_at,
-            failed_at: received_at,
-            error_class: ErrorClass::InvalidPayload,
-            error: reason.to_string(),
-            origin_topic: meant_for.to_owned(),
-            // It was never in that topic.
-            origin_partition: -1,
-            origin_offset: -1,
-        };
-        let event =
-            EventHeaders { event_id: event_id.clone(), event_type: "unknown".to_owned(), received_at, traceparent };
-        let headers = pairs(&Headers { event: Some(event), retry: Some(retry), other: Vec::new() });
-        let topic = self.topics.dlq();
-        self.producer.send(&OutgoingRecord { topic, key: event_id.as_bytes(), value: body, headers: &headers }).await?;
+        let event = quarantine::event_headers(body, received_at, traceparent);
+        let retry = quarantine::retry_headers(reason, meant_for, received_at);
+        let key = event.event_id.clone();
+        let headers = Headers { event: Some(event), retry: Some(retry), other: Vec::new() };
+        self.make_durable(self.topics.dlq(), &key, body, &headers).await?;
         let class = ErrorClass::InvalidPayload.as_str();
         metrics::counter!(runtime::metrics::DEAD_LETTERS, "error_class" => class).increment(1);
+        tracing::warn!(event_id = key, %reason, "an authentic delivery is unusable; its body is in the DLQ");
         Ok(Published::Quarantined)
     }
-}
 
-fn pairs(headers: &Headers) -> Vec<(String, Vec<u8>)> {
-    headers.to_pairs().into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+    /// Returns when the record is safe, or is known not to be.
+    async fn make_durable(&self, topic: &str, key: &str, value: &[u8], headers: &Headers) -> Result<(), SendError> {
+        let pairs: Vec<_> = headers.to_pairs().into_iter().map(|(name, bytes)| (name.to_owned(), bytes)).collect();
+        let record = OutgoingRecord { topic, key: key.as_bytes(), value, headers: &pairs };
+        let sent = self.producer.send(&record).await;
+        self.outage.note(&sent);
+        sent.map(drop)
+    }
 }

@@ -1,64 +1,117 @@
-//! The public HTTP server: two webhooks, and nothing else.
+//! The public HTTP server: accepts connections, bounds what a slow or silent client can cost, and drains.
 
+mod activity;
+
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use axum::http::Request;
-use axum::routing::post;
+use axum::http::Response;
+use hyper::body::Incoming;
+use hyper::service::{Service as _, service_fn};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
+use hyper_util::service::TowerToHyperService;
 use runtime::shutdown::Shutdown;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio_util::task::TaskTracker;
 
-use crate::config::{Config, LateDeliveries};
-use crate::publish::Publisher;
-use crate::signature::{Calendly, Stripe, Verifier};
-use crate::webhook::{Endpoint, Publish};
+use self::activity::Activity;
 
-/// How long open requests may take once the service stops: the longest a request can take, and no more.
+/// A client that has not sent a request's head by then is not going to.
+const FIRST_REQUEST: Duration = Duration::from_secs(10);
+/// How long a connection may be idle between requests, and the head of a later request take: longer than the 60 s of
+/// common load balancers, which else send requests into a connection that we are just closing.
+const IDLE: Duration = Duration::from_secs(75);
+/// The largest head of a request. Calendly's is below 1 KiB.
+const MAX_HEAD_BYTES: usize = 32 * 1024;
+/// More wait in the listener's queue until others are closed.
+const MAX_CONNECTIONS: usize = 10_000;
+/// How long a connection without an open request may take to close when the service stops.
+const LINGER: Duration = Duration::from_millis(500);
+/// How long open requests may take then: the longest that a request can take, and no more.
 const DRAIN: Duration = Duration::from_secs(15);
-
-/// The routes. Without a secret there is no Stripe webhook.
-pub fn router(config: &Config, publisher: &Publisher) -> Router {
-    let calendly = Verifier::<Calendly>::new(&config.calendly_keys, config.tolerance, config.late_deliveries);
-    let router = Router::new();
-    let router = route(router, "/webhooks/calendly", calendly, config, publisher);
-    if config.stripe_secrets.is_empty() {
-        return router;
-    }
-    // Stripe signs every retry afresh, so a late one is none of its own.
-    let stripe = Verifier::<Stripe>::new(&config.stripe_secrets, config.tolerance, LateDeliveries::Reject);
-    route(router, "/webhooks/stripe", stripe, config, publisher)
-}
-
-fn route<S: Publish>(
-    router: Router,
-    path: &str,
-    verifier: Verifier<S>,
-    config: &Config,
-    publisher: &Publisher,
-) -> Router {
-    let endpoint = Arc::new(Endpoint { verifier, publisher: publisher.clone(), max_body_bytes: config.max_body_bytes });
-    router.route(
-        path,
-        post(move |request: Request<Body>| {
-            let endpoint = endpoint.clone();
-            async move { endpoint.receive(request).await }
-        }),
-    )
-}
+/// Pause after the system refused a connection, as for want of file descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Serves until shutdown, then finishes the requests that are open.
-pub async fn serve(listener: TcpListener, router: Router, shutdown: Shutdown) -> std::io::Result<()> {
-    let stopping = shutdown.clone();
-    let serving = axum::serve(listener, router).with_graceful_shutdown(shutdown.cancelled_owned());
-    let overdue = async move {
-        stopping.cancelled().await;
-        tokio::time::sleep(DRAIN).await;
-    };
-    tokio::select! {
-        served = serving => served,
-        // A client that never ends its request must not keep the process.
-        () = overdue => Ok(()),
+pub(crate) async fn serve(listener: TcpListener, router: Router, shutdown: Shutdown) {
+    let connections = TaskTracker::new();
+    let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let builder = Arc::new(builder());
+    loop {
+        let (slot, stream) = tokio::select! {
+            () = shutdown.cancelled() => break,
+            accepted = accept(&listener, &slots) => accepted,
+        };
+        let (builder, router, shutdown) = (builder.clone(), router.clone(), shutdown.clone());
+        connections.spawn(async move {
+            connection(stream, &builder, router, shutdown).await;
+            drop(slot);
+        });
+    }
+    drop(listener);
+    connections.close();
+    if tokio::time::timeout(DRAIN, connections.wait()).await.is_err() {
+        tracing::warn!(open = connections.len(), "connections are closed with their requests unanswered");
     }
 }
+
+fn builder() -> Builder<TokioExecutor> {
+    let mut builder = Builder::new(TokioExecutor::new());
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(IDLE).max_buf_size(MAX_HEAD_BYTES);
+    let head_bytes = u32::try_from(MAX_HEAD_BYTES).unwrap_or(u32::MAX);
+    builder.http2().timer(TokioTimer::new()).keep_alive_interval(IDLE).max_header_list_size(head_bytes);
+    builder
+}
+
+async fn accept(
+    listener: &TcpListener,
+    slots: &Arc<Semaphore>,
+) -> (Option<tokio::sync::OwnedSemaphorePermit>, TcpStream) {
+    // The semaphore is never closed, so there is always a permit to come.
+    let slot = slots.clone().acquire_owned().await.ok();
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => return (slot, stream),
+            Err(error) => {
+                tracing::warn!(%error, "cannot accept connections");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+async fn connection(stream: TcpStream, builder: &Builder<TokioExecutor>, router: Router, shutdown: Shutdown) {
+    // Answers are small and whole: waiting to fill a packet only delays them.
+    let _ = stream.set_nodelay(true);
+    let activity = Arc::new(Activity::default());
+    let counted = activity.clone();
+    let service = TowerToHyperService::new(router);
+    let service = service_fn(move |request: axum::http::Request<Incoming>| {
+        let open = counted.begin();
+        let answer = service.call(request);
+        async move {
+            let answer: Result<Response<Body>, Infallible> = answer.await;
+            drop(open);
+            answer
+        }
+    });
+    let connection = builder.serve_connection(TokioIo::new(stream), service);
+    tokio::pin!(connection);
+    tokio::select! {
+        // How a client ended its connection is its own affair.
+        _ = connection.as_mut() => return,
+        () = activity.stays_silent(FIRST_REQUEST) => return,
+        () = shutdown.cancelled() => {}
+    }
+    connection.as_mut().graceful_shutdown();
+    let patience = if activity.is_busy() { DRAIN } else { LINGER };
+    let _ = tokio::time::timeout(patience, connection).await;
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,25 +1,19 @@
 //! One webhook request, from its first byte to its answer.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use axum::body::Body;
 use axum::http::{HeaderMap, Request, header};
-use bytes::Bytes;
-use http_body_util::{BodyExt, LengthLimitError, Limited};
 use jiff::Timestamp;
-use runtime::metrics::{WEBHOOK_REQUEST_DURATION, WEBHOOK_REQUESTS};
+use metrics::{Counter, Histogram};
+use runtime::metrics::{WEBHOOK_LATE_DELIVERIES, WEBHOOK_REQUEST_DURATION, WEBHOOK_REQUESTS};
 use runtime::telemetry::continue_trace;
 use tracing::Instrument;
 
 use crate::answer::Answer;
+use crate::body::{self, Unread};
 use crate::publish::{PublishError, Published, Publisher};
 use crate::signature::{Calendly, Rejection, Scheme, Stripe, Verified, Verifier};
-
-/// Both senders give up after 15 s or less.
-const BODY_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// Taken though it was late, by `source`.
-const LATE_DELIVERIES: &str = "webhook_late_deliveries_total";
 
 /// How a scheme's verified deliveries are published.
 pub(crate) trait Publish: Scheme + Sized {
@@ -53,68 +47,80 @@ impl Publish for Stripe {
     }
 }
 
-/// What every request of a scheme needs.
+/// One webhook: what every request of a scheme needs.
 pub(crate) struct Endpoint<S> {
-    pub(crate) verifier: Verifier<S>,
-    pub(crate) publisher: Publisher,
-    pub(crate) max_body_bytes: usize,
+    verifier: Verifier<S>,
+    publisher: Publisher,
+    max_body_bytes: usize,
+    // Looked up once, not for every request; and each is there, at zero, before anything has happened.
+    outcomes: Vec<(&'static str, Counter)>,
+    duration: Histogram,
+    late: Counter,
 }
 
 impl<S: Publish> Endpoint<S> {
+    pub(crate) fn new(verifier: Verifier<S>, publisher: Publisher, max_body_bytes: usize) -> Self {
+        let counter =
+            |outcome| (outcome, metrics::counter!(WEBHOOK_REQUESTS, "source" => S::SOURCE, "outcome" => outcome));
+        Self {
+            verifier,
+            publisher,
+            max_body_bytes,
+            outcomes: Answer::OUTCOMES.map(counter).to_vec(),
+            duration: metrics::histogram!(WEBHOOK_REQUEST_DURATION, "source" => S::SOURCE),
+            late: metrics::counter!(WEBHOOK_LATE_DELIVERIES, "source" => S::SOURCE),
+        }
+    }
+
     pub(crate) async fn receive(&self, request: Request<Body>) -> Answer {
         let started = Instant::now();
         let span = tracing::info_span!("webhook", source = S::SOURCE);
         let incoming = request.headers().get("traceparent").and_then(|value| value.to_str().ok());
         let traceparent = continue_trace(&span, incoming).to_string();
         let answer = self.answer(request, traceparent).instrument(span).await;
-        if let Some(outcome) = answer.outcome() {
-            metrics::counter!(WEBHOOK_REQUESTS, "source" => S::SOURCE, "outcome" => outcome).increment(1);
+        if let Some((_, counter)) = self.outcomes.iter().find(|(outcome, _)| answer.outcome() == Some(outcome)) {
+            counter.increment(1);
         }
-        metrics::histogram!(WEBHOOK_REQUEST_DURATION, "source" => S::SOURCE).record(started.elapsed());
+        self.duration.record(started.elapsed());
         answer
     }
 
     async fn answer(&self, request: Request<Body>, traceparent: String) -> Answer {
         let (head, body) = request.into_parts();
-        let body = match self.read(&head.headers, body).await {
+        let body = match body::read(body, self.max_body_bytes, waits_for_consent(&head.headers)).await {
             Ok(body) => body,
-            Err(answer) => return answer,
+            Err(Unread::TooLarge) => return Answer::TooLarge,
+            Err(Unread::Incomplete) => return Answer::TooSlow,
         };
         let received_at = Timestamp::now();
-        let delivery = match self.verifier.verify(&head.headers, body, received_at) {
-            Ok(delivery) => delivery,
-            Err(Rejection::Invalid) => return Answer::InvalidSignature,
-            Err(Rejection::Stale) => return Answer::StaleSignature,
-        };
-        if delivery.is_late() {
-            metrics::counter!(LATE_DELIVERIES, "source" => S::SOURCE).increment(1);
-        }
-        match S::publish(&self.publisher, &delivery, received_at, traceparent).await {
-            Ok(Published::Event) => Answer::Accepted,
-            Ok(Published::Quarantined) => {
-                tracing::warn!("an authentic delivery is unusable; its body is in the DLQ");
-                Answer::InvalidPayload
-            }
-            Err(error) => {
-                tracing::warn!(%error, "a delivery could not be made durable; its sender will come again");
-                Answer::Unavailable
+        match self.verifier.verify(&head.headers, body, received_at) {
+            Ok(delivery) => self.publish(delivery, received_at, traceparent).await,
+            Err(Rejection::Invalid) => Answer::InvalidSignature,
+            Err(Rejection::Stale) => {
+                // Nobody but the sender can cause this, so it is worth a line: a clock is wrong, or a sender is late.
+                tracing::warn!("an authentic delivery is outside the tolerance");
+                Answer::StaleSignature
             }
         }
     }
 
-    async fn read(&self, headers: &HeaderMap, body: Body) -> Result<Bytes, Answer> {
-        let announced =
-            headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
-        if announced.is_some_and(|length| length > self.max_body_bytes) {
-            return Err(Answer::TooLarge);
+    async fn publish(&self, delivery: Verified<S>, received_at: Timestamp, traceparent: String) -> Answer {
+        if delivery.is_late() {
+            self.late.increment(1);
         }
-        // The announcement may be missing or a lie: what counts is what comes.
-        let limited = Limited::new(body, self.max_body_bytes);
-        match tokio::time::timeout(BODY_TIMEOUT, limited.collect()).await {
-            Ok(Ok(collected)) => Ok(collected.to_bytes()),
-            Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Answer::TooLarge),
-            // The sender is gone, or too slow.
-            Ok(Err(_)) | Err(_) => Err(Answer::TooSlow),
+        match S::publish(&self.publisher, &delivery, received_at, traceparent).await {
+            Ok(Published::Event) => Answer::Accepted,
+            Ok(Published::Quarantined) => Answer::InvalidPayload,
+            Err(PublishError::Send(_)) => Answer::Unavailable,
+            Err(PublishError::Encode(error)) => {
+                tracing::error!(%error, "a delivery cannot be encoded: a bug");
+                Answer::Unavailable
+            }
         }
     }
+}
+
+/// The sender holds its body back until we ask for it.
+fn waits_for_consent(headers: &HeaderMap) -> bool {
+    headers.get(header::EXPECT).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"))
 }

@@ -16,7 +16,8 @@ async fn start() -> Running {
 
 impl Running {
     async fn get(&self, path: &str) -> (u16, String) {
-        let answer = reqwest::get(format!("http://{}{path}", self.server.local_addr())).await.unwrap();
+        let client = reqwest::Client::builder().timeout(Duration::from_secs(5)).build().unwrap();
+        let answer = client.get(format!("http://{}{path}", self.server.local_addr())).send().await.unwrap();
         (answer.status().as_u16(), answer.text().await.unwrap())
     }
 }

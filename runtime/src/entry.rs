@@ -121,8 +121,21 @@ fn failed(service: &str, error: &anyhow::Error) -> u8 {
         complain(service, &wrong.to_string());
         return EXIT_CONFIG;
     }
-    complain(service, &format!("{error:#}"));
+    complain(service, &in_one_line(error));
     EXIT_FAILED
+}
+
+/// The causes after each other, without those that the text before them quotes already.
+fn in_one_line(error: &anyhow::Error) -> String {
+    error.chain().map(ToString::to_string).fold(String::new(), |line, cause| {
+        if line.is_empty() {
+            cause
+        } else if line.contains(&cause) {
+            line
+        } else {
+            format!("{line}: {cause}")
+        }
+    })
 }
 
 /// For the lines that must appear whatever the log's format and level are.

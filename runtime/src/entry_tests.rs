@@ -22,6 +22,13 @@ fn configuration_errors_are_found_under_context() {
     assert_eq!(failed("test", &anyhow::anyhow!("no disk")), EXIT_FAILED);
 }
 
+#[test]
+fn a_cause_is_told_once() {
+    let error = anyhow::anyhow!("no route").context("cannot connect (no route)").context("cannot start");
+    assert_eq!(in_one_line(&error), "cannot start: cannot connect (no route)");
+    assert_eq!(in_one_line(&anyhow::anyhow!("no route").context("cannot start")), "cannot start: no route");
+}
+
 async fn supervised<F, Run>(run: F) -> u8
 where
     F: FnOnce(Env, Shutdown) -> Run,

@@ -53,6 +53,7 @@ impl fmt::Debug for Env {
 
 impl Env {
     /// Takes the variables of this process.
+    #[expect(clippy::disallowed_methods, reason = "the one place where the environment is read")]
     pub fn from_process() -> Self {
         // A name that is no UTF-8 is none of ours.
         let variables = std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value)));

@@ -8,6 +8,8 @@ use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, Promet
 pub const WEBHOOK_REQUESTS: &str = "webhook_requests_total";
 /// Time from a webhook request to its answer, by `source`.
 pub const WEBHOOK_REQUEST_DURATION: &str = "webhook_request_duration_seconds";
+/// Deliveries that were taken though they were late, by `source`.
+pub const WEBHOOK_LATE_DELIVERIES: &str = "webhook_late_deliveries_total";
 /// Records in the spool.
 pub const SPOOL_RECORDS: &str = "spool_records";
 /// Bytes in the spool.
@@ -86,6 +88,7 @@ impl Metric {
 const ALL: &[Metric] = &[
     Metric::counter(WEBHOOK_REQUESTS, "Webhook requests by outcome."),
     Metric::histogram(WEBHOOK_REQUEST_DURATION, HTTP_SECONDS, "Time from a webhook request to its answer."),
+    Metric::counter(WEBHOOK_LATE_DELIVERIES, "Authentic deliveries that were taken though they were late."),
     Metric::gauge(SPOOL_RECORDS, "Records that wait in the spool for Kafka."),
     Metric::gauge(SPOOL_BYTES, "Bytes that wait in the spool for Kafka."),
     Metric::counter(EVENTS_PROCESSED, "Records that the processor finished, by outcome; each counts once."),

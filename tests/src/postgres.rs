@@ -12,7 +12,7 @@ use crate::ports::free_port;
 use crate::process::{Proc, Signal};
 use crate::rundir::is_root;
 
-const START_DEADLINE: Duration = Duration::from_secs(60);
+const START_DEADLINE: Duration = Duration::from_mins(1);
 const STOP_DEADLINE: Duration = Duration::from_secs(20);
 const SUPERUSER: &str = "postgres";
 
@@ -213,7 +213,8 @@ fn unprivileged() -> Option<(u32, u32)> {
     }
     let users = fs::read_to_string("/etc/passwd").expect("users can be listed");
     ["postgres", "nobody"].into_iter().find_map(|name| {
-        let fields: Vec<_> = users.lines().map(|line| line.split(':').collect::<Vec<_>>()).find(|user| user[0] == name)?;
+        let fields: Vec<_> =
+            users.lines().map(|line| line.split(':').collect::<Vec<_>>()).find(|user| user[0] == name)?;
         Some((fields.get(2)?.parse().ok()?, fields.get(3)?.parse().ok()?))
     })
 }

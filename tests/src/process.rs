@@ -2,7 +2,7 @@
 
 use std::io::{self, Write as _};
 use std::os::unix::process::CommandExt as _;
-use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{LazyLock, Mutex};
 use std::time::{Duration, Instant};
 
@@ -39,6 +39,13 @@ impl Signal {
     }
 }
 
+/// For programs such as the demo: a panic prints its message alone, which the harness words for people.
+pub fn plain_panics() {
+    std::panic::set_hook(Box::new(|info| {
+        eprintln!("{}", info.payload_as_str().unwrap_or("failed"));
+    }));
+}
+
 /// Sends `signal` to a process that we started. True when the process was there to receive it.
 pub fn send(pid: u32, signal: Signal) -> bool {
     // The shell's own `kill`: slim images lack the program, and calling libc would need unsafe code.
@@ -48,7 +55,7 @@ pub fn send(pid: u32, signal: Signal) -> bool {
 }
 
 /// Reads process ids from its standard input; when that closes, because the owner died, it signals them all.
-const REAPER: &str = r#"
+const REAPER_SCRIPT: &str = r#"
 trap '' INT HUP TERM
 list=
 while read -r op entry; do
@@ -60,9 +67,9 @@ done
 for e in $list; do kill "-${e%%:*}" "${e##*:}"; kill -CONT "${e##*:}"; done
 "#;
 
-static REAPER_STDIN: LazyLock<Mutex<ChildStdin>> = LazyLock::new(|| {
-    let mut reaper = Command::new("sh")
-        .args(["-c", REAPER])
+static REAPER: LazyLock<Mutex<Child>> = LazyLock::new(|| {
+    let reaper = Command::new("sh")
+        .args(["-c", REAPER_SCRIPT])
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
@@ -70,13 +77,13 @@ static REAPER_STDIN: LazyLock<Mutex<ChildStdin>> = LazyLock::new(|| {
         .process_group(0)
         .spawn()
         .expect("sh starts");
-    Mutex::new(reaper.stdin.take().expect("stdin is piped"))
+    Mutex::new(reaper)
 });
 
 fn tell_reaper(op: &str, signal: Signal, pid: u32) {
     let line = format!("{op} {}:{pid}\n", signal.name());
-    let mut stdin = REAPER_STDIN.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    stdin.write_all(line.as_bytes()).expect("the reaper listens");
+    let mut reaper = REAPER.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    reaper.stdin.as_mut().expect("stdin is piped").write_all(line.as_bytes()).expect("the reaper listens");
 }
 
 /// Has `signal` sent to `pid` when this process dies, however it dies.

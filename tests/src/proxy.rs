@@ -126,10 +126,7 @@ async fn forward(client: TcpStream, upstream: SocketAddr, mut state: watch::Rece
         let server = TcpStream::connect(upstream).await?;
         let (client_read, client_write) = client.into_split();
         let (server_read, server_write) = server.into_split();
-        tokio::try_join!(
-            copy(client_read, server_write, for_requests),
-            copy(server_read, client_write, for_answers)
-        )
+        tokio::try_join!(copy(client_read, server_write, for_requests), copy(server_read, client_write, for_answers))
     };
     tokio::select! {
         _ = both_ways => {}
@@ -137,7 +134,11 @@ async fn forward(client: TcpStream, upstream: SocketAddr, mut state: watch::Rece
     }
 }
 
-async fn copy(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut state: watch::Receiver<State>) -> std::io::Result<()> {
+async fn copy(
+    mut from: OwnedReadHalf,
+    mut to: OwnedWriteHalf,
+    mut state: watch::Receiver<State>,
+) -> std::io::Result<()> {
     let mut buffer = vec![0; 64 * 1024];
     loop {
         let count = from.read(&mut buffer).await?;

@@ -14,7 +14,7 @@ use crate::sandbox::Env;
 use crate::wait::eventually;
 
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
-const CALCTL_DEADLINE: Duration = Duration::from_secs(60);
+const CALCTL_DEADLINE: Duration = Duration::from_mins(1);
 
 /// Our programs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -42,12 +42,12 @@ pub struct Shared {
 /// The shared Kafka and PostgreSQL: those of `with-stack`, else this process starts its own, which end with it. Blocks.
 pub fn shared() -> &'static Shared {
     static SHARED: OnceLock<Shared> = OnceLock::new();
+    static STACK: OnceLock<Stack> = OnceLock::new();
     SHARED.get_or_init(|| {
         let given = (std::env::var(KAFKA_VARIABLE), std::env::var(DATABASE_VARIABLE));
         if let (Ok(brokers), Ok(database_url)) = given {
             return Shared { brokers, database_url };
         }
-        static STACK: OnceLock<Stack> = OnceLock::new();
         let stack = STACK.get_or_init(|| Stack::start(Durability::Fast));
         Shared { brokers: stack.kafka.brokers().to_owned(), database_url: stack.postgres.url("postgres") }
     })

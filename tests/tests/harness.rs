@@ -145,9 +145,10 @@ async fn nothing_outlives_an_owner_that_is_killed() {
         "printf '%s\\n%s\\n%s\\n' \"${KAFKA_VARIABLE}\" \"${DATABASE_VARIABLE}\" $$ > {0}.new && mv {0}.new {0} && exec sleep 600",
         report.display()
     );
-    let mut owner =
-        Command::new(env!("CARGO_BIN_EXE_with-stack")).args(["--", "sh", "-c", &script]).spawn().unwrap();
-    let report = eventually(Duration::from_secs(90), "Kafka and PostgreSQL", async || std::fs::read_to_string(&report).ok()).await;
+    let mut owner = Command::new(env!("CARGO_BIN_EXE_with-stack")).args(["--", "sh", "-c", &script]).spawn().unwrap();
+    let report =
+        eventually(Duration::from_secs(90), "Kafka and PostgreSQL", async || std::fs::read_to_string(&report).ok())
+            .await;
     let lines: Vec<_> = report.lines().collect();
     let kafka: SocketAddr = lines[0].parse().unwrap();
     let postgres: SocketAddr = lines[1].split_once('@').unwrap().1.split_once('/').unwrap().0.parse().unwrap();

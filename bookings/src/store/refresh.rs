@@ -98,11 +98,11 @@ impl Store {
             let statement = tx
                 .prepare_cached(
                     "INSERT INTO stripe_operations (id, booking_id, kind, target, idempotency_key, params) \
-                     VALUES ($1, $2, $3, $4, $1::text || '-1', $5)",
+                     VALUES ($1, $2, $3, $4, $5, $6)",
                 )
                 .await?;
-            tx.execute(&statement, &[&id, &booking_id, &operation.kind.as_str(), &operation.target, &Json(&fields)])
-                .await?;
+            let (kind, key) = (operation.kind.as_str(), format!("{id}-1"));
+            tx.execute(&statement, &[&id, &booking_id, &kind, &operation.target, &key, &Json(&fields)]).await?;
         }
         Ok(())
     }

@@ -127,4 +127,4 @@ impl<S: Scheme> Verifier<S> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -4,7 +4,7 @@ use std::process::{Command, ExitCode};
 use std::time::Instant;
 
 use tests::postgres::Durability;
-use tests::process::{Signal, guard};
+use tests::process::{Signal, guard, plain_panics};
 use tests::shared::{DATABASE_VARIABLE, KAFKA_VARIABLE, Stack};
 
 fn main() -> ExitCode {
@@ -13,6 +13,7 @@ fn main() -> ExitCode {
         eprintln!("usage: with-stack [--] COMMAND ARGUMENTS…");
         return ExitCode::from(2);
     };
+    plain_panics();
     let started = Instant::now();
     let stack = Stack::start(Durability::Fast);
     eprintln!("Apache Kafka and PostgreSQL started in {:.1} s", started.elapsed().as_secs_f32());

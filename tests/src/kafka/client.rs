@@ -1,6 +1,7 @@
 //! Plain clients for tests: what is in a topic, as any consumer would see it.
 
 use std::collections::{HashMap, HashSet};
+use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
@@ -9,11 +10,12 @@ use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::KafkaError;
 use rdkafka::message::{BorrowedMessage, Header, Headers as _, Message as _, OwnedHeaders};
+use rdkafka::metadata::MetadataPartition;
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
-const READ_DEADLINE: Duration = Duration::from_secs(60);
+const READ_DEADLINE: Duration = Duration::from_mins(1);
 const POLL: Duration = Duration::from_millis(50);
 
 /// What to see of transactions.
@@ -117,8 +119,9 @@ pub async fn wait_for(
 fn summary(messages: &[Message]) -> String {
     let mut text = format!("{} records", messages.len());
     for message in messages.iter().rev().take(5) {
-        let headers: Vec<_> = message.headers.iter().map(|(k, v)| format!("{k}={}", String::from_utf8_lossy(v))).collect();
-        text.push_str(&format!("\n  {}/{} {}", message.partition, message.offset, headers.join(" ")));
+        let headers: Vec<_> =
+            message.headers.iter().map(|(k, v)| format!("{k}={}", String::from_utf8_lossy(v))).collect();
+        let _ = write!(text, "\n  {}/{} {}", message.partition, message.offset, headers.join(" "));
     }
     text
 }
@@ -143,7 +146,7 @@ impl Reader {
             .create()
             .map_err(|error| error.to_string())?;
         let metadata = consumer.fetch_metadata(Some(topic), REQUEST_TIMEOUT).map_err(|error| error.to_string())?;
-        let partitions: Vec<_> = metadata.topics()[0].partitions().iter().map(|p| p.id()).collect();
+        let partitions: Vec<_> = metadata.topics()[0].partitions().iter().map(MetadataPartition::id).collect();
         if partitions.is_empty() {
             return Err(format!("topic {topic} does not exist"));
         }
@@ -161,7 +164,8 @@ impl Reader {
     }
 
     fn read_to_end(&self) -> Vec<Message> {
-        let ends: HashMap<i32, i64> = self.partitions.iter().map(|partition| (*partition, self.end(*partition))).collect();
+        let ends: HashMap<i32, i64> =
+            self.partitions.iter().map(|partition| (*partition, self.end(*partition))).collect();
         let mut open: HashSet<i32> = self.partitions.iter().copied().collect();
         let mut messages = Vec::new();
         let until = Instant::now() + READ_DEADLINE;
@@ -220,5 +224,7 @@ pub async fn create_topic(brokers: &str, topic: &str, partitions: i32) {
     let new = NewTopic::new(topic, partitions, TopicReplication::Fixed(1));
     let options = AdminOptions::new().operation_timeout(Some(REQUEST_TIMEOUT));
     let results = admin.create_topics([&new], &options).await.expect("the broker answers");
-    results.into_iter().for_each(|result| drop(result.unwrap_or_else(|(topic, code)| panic!("{topic}: {code}"))));
+    for result in results {
+        result.unwrap_or_else(|(topic, code)| panic!("{topic} could not be created: {code}"));
+    }
 }

@@ -15,10 +15,11 @@ use crate::ports::free_port;
 use crate::process::{Proc, Signal};
 use crate::proxy::Proxy;
 
-const START_DEADLINE: Duration = Duration::from_secs(60);
+const START_DEADLINE: Duration = Duration::from_mins(1);
 const STOP_DEADLINE: Duration = Duration::from_secs(20);
 /// A small heap and the quick compiler: the broker lives for minutes, beside everything else of a test run.
-const JVM: [&str; 5] = ["-Xms128m", "-Xmx768m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Dlog4j2.disable.jmx=true"];
+const JVM: [&str; 5] =
+    ["-Xms128m", "-Xmx768m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Dlog4j2.disable.jmx=true"];
 const LOGGING: [&str; 2] =
     ["-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-Dorg.slf4j.simpleLogger.showDateTime=true"];
 const PROPERTIES: &str = include_str!("server.properties");

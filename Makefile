@@ -1,0 +1,44 @@
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+MAKEFLAGS += --no-print-directory
+.DEFAULT_GOAL := help
+.PHONY: help setup demo up test lint bench chaos clean
+
+# Where rustup puts cargo, also for a shell that has not been told yet.
+export PATH := $(HOME)/.cargo/bin:$(PATH)
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+
+help: ## Print this list
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
+
+setup: ## Check for what the build needs; install what is missing
+	@scripts/setup.sh
+
+demo: setup ## Build, then show the whole path at work on a real Kafka and PostgreSQL
+	@cargo build --release --locked --workspace --bins
+	@$(TARGET)/release/demo
+
+up: setup ## The demo's stack, kept running until Ctrl-C
+	@cargo build --release --locked --workspace --bins
+	@$(TARGET)/release/demo --keep
+
+test: setup ## Every test: unit, integration on real Kafka and PostgreSQL, end to end
+	@cargo build --locked --workspace --bins
+	@$(TARGET)/debug/with-stack cargo test --locked --workspace --no-fail-fast
+
+lint: setup ## Formatting, clippy, documentation, dependency rules, shell syntax
+	cargo fmt --all --check
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS=-Dwarnings cargo doc --locked --workspace --no-deps
+	scripts/deny.sh
+	for script in .ci/run scripts/*.sh; do bash -n "$$script"; done
+
+bench: ## Measure throughput and latency
+	@echo "make bench: not there yet; it comes with the delivery engine" >&2; exit 1
+
+chaos: ## Break things at random under load and count what is lost
+	@echo "make chaos: not there yet; it comes with the delivery engine" >&2; exit 1
+
+clean: ## Remove everything built, downloaded and left behind by tests
+	@cargo clean
+	@rm -rf data .demo

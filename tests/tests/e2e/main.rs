@@ -1,0 +1,8 @@
+//! The whole path, with our real binaries, a real broker and a real database.
+
+mod bookings;
+mod crash;
+mod front_door;
+mod retries;
+mod startup;
+mod world;
