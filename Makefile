@@ -2,7 +2,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test lint bench chaos clean
+.PHONY: help setup build demo up test lint bench chaos clean
 
 # Where rustup puts cargo, also for a shell that has not been told yet.
 export PATH := $(HOME)/.cargo/bin:$(PATH)
@@ -14,24 +14,26 @@ help: ## Print this list
 setup: ## Check for what the build needs; install what is missing
 	@scripts/setup.sh
 
-demo: setup ## Build, then show the whole path at work on a real Kafka and PostgreSQL
+build: setup ## Build the release binaries
 	@cargo build --release --locked --workspace --bins
+
+demo: build ## Show the whole path at work on a real Kafka and PostgreSQL
 	@$(TARGET)/release/demo
 
-up: setup ## The demo's stack, kept running until Ctrl-C
-	@cargo build --release --locked --workspace --bins
+up: build ## The demo's stack, kept running until Ctrl-C
 	@$(TARGET)/release/demo --keep
 
 test: setup ## Every test: unit, integration on real Kafka and PostgreSQL, end to end
 	@cargo build --locked --workspace --bins
-	@$(TARGET)/debug/with-stack cargo test --locked --workspace --no-fail-fast
+	@$(TARGET)/debug/with-stack -- cargo test --locked --workspace --no-fail-fast
 
-lint: setup ## Formatting, clippy, documentation, dependency rules, shell syntax
+lint: setup ## Formatting, clippy, documentation, dependency rules, scripts
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS=-Dwarnings cargo doc --locked --workspace --no-deps
 	scripts/deny.sh
 	for script in .ci/run scripts/*.sh; do bash -n "$$script"; done
+	scripts/check-hygiene.sh
 
 bench: ## Measure throughput and latency
 	@echo "make bench: not there yet; it comes with the delivery engine" >&2; exit 1

@@ -39,6 +39,15 @@ fail() {
     exit 1
 }
 
+# Debian starts a "main" cluster of every server that it installs, on port 5432. We run private ones only, so none is
+# made when it is us who bring the server. A configuration that is there already is its owner's, and stays.
+forbid_main_cluster() {
+    local conf=/etc/postgresql-common/createcluster.conf
+    [ ! -e "$conf" ] || return 0
+    as_root mkdir -p "${conf%/*}"
+    echo "create_main_cluster = false" | as_root tee "$conf" >/dev/null
+}
+
 as_root() { if [ "$(id -u)" -eq 0 ]; then "$@"; else sudo -n "$@"; fi; }
 may_install() { [ "$(id -u)" -eq 0 ] || { have sudo && sudo -n true 2>/dev/null; }; }
 
@@ -56,14 +65,16 @@ install_missing() {
     have apt-get || fail "install the like of these Debian packages and try again: ${packages[*]}${rust_missing:+ rustup}"
     if ! may_install; then
         set_command
-        fail "Run this and try again:" "  ${command:+sudo $command}${rust_missing:+${command:+ && }$rustup}"
+        fail "Run this and try again:" "  ${command:+sudo apt-get update && sudo $command}${rust_missing:+${command:+ && }$rustup}"
     fi
     as_root apt-get update -qq || fail "apt-get update failed; see above"
     set_command
     if [ -n "$command" ]; then
         echo "setup: installing ${packages[*]} …"
+        [[ " ${packages[*]} " != *" postgresql "* ]] || forbid_main_cluster
         # shellcheck disable=SC2086
-        as_root env DEBIAN_FRONTEND=noninteractive $command || fail "installing failed; see above. The command was:" "  $command"
+        as_root env DEBIAN_FRONTEND=noninteractive UCF_FORCE_CONFFOLD=1 $command </dev/null ||
+            fail "installing failed; see above. The command was:" "  $command"
     fi
     [ -z "$rust_missing" ] || fail "Rust is missing. Run this and try again:" "  $rustup"
 }
@@ -75,7 +86,16 @@ if [ "${#packages[@]}" -gt 0 ] || [ -n "$rust_missing" ]; then
     [ "${#packages[@]}" -eq 0 ] || fail "still missing or too old after installing: ${packages[*]} (needed: Java 17, PostgreSQL 15)"
 fi
 
-# rustup fetches the pinned toolchain by itself, here and now; any other cargo has to be new enough.
+# Of rustup's versions only some fetch the pinned toolchain by themselves, and RUSTUP_AUTO_INSTALL=0 forbids it to all.
+has_toolchain() { cargo --version && rustfmt --version && cargo clippy --version; }
+if have rustup && ! has_toolchain >/dev/null 2>&1; then
+    channel=$(sed -n 's/^channel = "\(.*\)"/\1/p' rust-toolchain.toml)
+    echo "setup: installing the Rust toolchain $channel …"
+    rustup toolchain install "$channel" --profile minimal -c rustfmt -c clippy </dev/null >&2 ||
+        fail "installing Rust $channel failed; see above"
+fi
+
+# A cargo that is not rustup's has to be new enough.
 wanted=$(sed -n 's/^rust-version = "1\.\([0-9]*\).*/\1/p' Cargo.toml)
 found=$(cargo --version) || fail "cargo does not run; see above"
 at_least "$(sed 's/^cargo 1\.\([0-9]*\).*/\1/' <<<"$found")" "$wanted" ||

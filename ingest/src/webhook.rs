@@ -97,8 +97,8 @@ impl<S: Publish> Endpoint<S> {
             Ok(delivery) => self.publish(delivery, received_at, traceparent).await,
             Err(Rejection::Invalid) => Answer::InvalidSignature,
             Err(Rejection::Stale) => {
-                // Nobody but the sender can cause this, so it is worth a line: a clock is wrong, or a sender is late.
-                tracing::warn!("an authentic delivery is outside the tolerance");
+                // Counted apart; not worth a line at the usual level, for who has caught a delivery can replay it.
+                tracing::debug!("an authentic delivery is outside the tolerance");
                 Answer::StaleSignature
             }
         }

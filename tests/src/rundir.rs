@@ -76,6 +76,11 @@ pub fn run_dir() -> &'static Path {
     &RUN_DIR.path
 }
 
+/// Removes the folder of this process, for programs that end well.
+pub fn remove() {
+    let _ = fs::remove_dir_all(run_dir());
+}
+
 /// Folder for everything that parallel runs share, such as the port counter.
 pub fn shared_dir() -> &'static Path {
     run_dir().parent().expect("the run folder has a parent")

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use tests::postgres::Durability;
 use tests::process::{Signal, guard, plain_panics};
+use tests::rundir;
 use tests::shared::{DATABASE_VARIABLE, KAFKA_VARIABLE, Stack};
 
 fn main() -> ExitCode {
@@ -32,6 +33,7 @@ fn main() -> ExitCode {
     guard(child.id(), Signal::Term);
     let status = child.wait().expect("our own child can be waited for");
     drop(stack);
+    rundir::remove();
     // Killed by a signal: no code, and surely no success.
     ExitCode::from(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1))
 }
