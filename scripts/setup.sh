@@ -65,7 +65,8 @@ install_missing() {
     have apt-get || fail "install the like of these Debian packages and try again: ${packages[*]}${rust_missing:+ rustup}"
     if ! may_install; then
         set_command
-        fail "Run this and try again:" "  ${command:+sudo apt-get update && sudo $command}${rust_missing:+${command:+ && }$rustup}"
+        command=${command:+sudo apt-get update && sudo $command}
+        fail "Run this and try again:" "  $command${rust_missing:+${command:+ && }$rustup}"
     fi
     as_root apt-get update -qq || fail "apt-get update failed; see above"
     set_command
@@ -83,7 +84,8 @@ check
 if [ "${#packages[@]}" -gt 0 ] || [ -n "$rust_missing" ]; then
     install_missing
     check
-    [ "${#packages[@]}" -eq 0 ] || fail "still missing or too old after installing: ${packages[*]} (needed: Java 17, PostgreSQL 15)"
+    [ "${#packages[@]}" -eq 0 ] ||
+        fail "still missing or too old after installing: ${packages[*]} (needed: Java 17, PostgreSQL 15)"
 fi
 
 # Of rustup's versions only some fetch the pinned toolchain by themselves, and RUSTUP_AUTO_INSTALL=0 forbids it to all.

@@ -66,6 +66,7 @@ CREATE TABLE stripe_operations (
     look_up         boolean NOT NULL DEFAULT false,
     lease_until     timestamptz,
     lease           uuid,
+    next_sweep_at   timestamptz,
     error           text,
     created_at      timestamptz NOT NULL DEFAULT now(),
     settled_at      timestamptz
@@ -75,6 +76,12 @@ CREATE INDEX stripe_operations_pending ON stripe_operations (created_at) WHERE s
 -- One refund of a payment, one expiry of a session: whatever races, the second is refused.
 CREATE UNIQUE INDEX stripe_operations_once ON stripe_operations (kind, target)
     WHERE kind <> 'create_session' AND state <> 'abandoned';
+
+-- Bookings for which an operator asked for a new Checkout session; the processor plans it.
+CREATE TABLE checkout_requests (
+    booking_id   uuid PRIMARY KEY REFERENCES bookings (id) ON DELETE CASCADE,
+    requested_at timestamptz NOT NULL DEFAULT now()
+);
 
 -- Prices by Calendly event type; NULL amount is free. Event types that are not here have DEFAULT_PRICE.
 CREATE TABLE prices (

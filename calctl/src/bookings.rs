@@ -1,12 +1,21 @@
 //! `calctl bookings`.
 
-use ::bookings::store::{BookingRow, HistoryRow, OperationRow};
+use std::time::{Duration, Instant};
+
+use ::bookings::store::{BookingRow, CheckoutRequest, HistoryRow, OperationRow};
 use anyhow::bail;
 use runtime::env::Env;
 use serde::Serialize;
+use serde_json::json;
+use uuid::Uuid;
 
 use crate::database;
 use crate::output::{Printer, table};
+
+const UNKNOWN: &str = "no booking is known by that id, reference, URI or e-mail address";
+/// The processor looks for requests every second, and Stripe may take a while.
+const PATIENCE: Duration = Duration::from_secs(30);
+const POLL: Duration = Duration::from_millis(200);
 
 #[derive(Serialize)]
 struct Shown {
@@ -24,9 +33,38 @@ pub(crate) async fn show(env: &Env, printer: &Printer, name: &str) -> anyhow::Re
         all.push(Shown { booking, history, operations });
     }
     if all.is_empty() {
-        bail!("no booking is known by that id, reference, URI or e-mail address");
+        bail!(UNKNOWN);
     }
     printer.print(&all, |all| all.iter().map(text).collect::<Vec<_>>().join("\n"))
+}
+
+pub(crate) async fn checkout(env: &Env, printer: &Printer, name: &str) -> anyhow::Result<()> {
+    let store = database::open(env)?;
+    let found = store.find_bookings(name).await?;
+    let booking_id = match found.as_slice() {
+        [] => bail!(UNKNOWN),
+        [only] => only.id,
+        several => bail!("{} bookings have that name; give a booking id", several.len()),
+    };
+    match store.request_checkout(booking_id).await? {
+        CheckoutRequest::NothingDue => {
+            bail!("nothing is due: the booking is confirmed, cancelled, or its payment is on its way")
+        }
+        CheckoutRequest::Requested | CheckoutRequest::AlreadyOpen => {}
+    }
+    let until = Instant::now() + PATIENCE;
+    while Instant::now() < until {
+        let rows = store.find_bookings(&booking_id.to_string()).await?;
+        if let Some(BookingRow { checkout_url: Some(url), checkout_session_id, .. }) = rows.into_iter().next() {
+            let checkout =
+                json!({ "booking_id": booking_id, "checkout_session_id": checkout_session_id, "checkout_url": url });
+            return printer.print(&checkout, |_| url.clone());
+        }
+        tokio::time::sleep(POLL).await;
+    }
+    bail!(
+        "the session was asked for but is not open after 30 s; is the processor running? `calctl bookings show {booking_id}` tells how far it is"
+    )
 }
 
 fn text(shown: &Shown) -> String {

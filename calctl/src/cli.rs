@@ -74,4 +74,9 @@ pub(crate) enum BookingsCommand {
         /// A booking id, your reference, an invitee's or event's URI, or an e-mail address.
         name: String,
     },
+    /// Opens a new Checkout session for a booking whose last one ended unpaid, and prints its address.
+    Checkout {
+        /// A booking id, your reference, an invitee's or event's URI, or an e-mail address. It must name one booking.
+        name: String,
+    },
 }

@@ -41,5 +41,6 @@ async fn run(cli: Cli, env: &Env) -> anyhow::Result<()> {
             prices::set(env, &printer, &event_type_uri, &price).await
         }
         Command::Bookings(BookingsCommand::Show { name }) => bookings::show(env, &printer, &name).await,
+        Command::Bookings(BookingsCommand::Checkout { name }) => bookings::checkout(env, &printer, &name).await,
     }
 }

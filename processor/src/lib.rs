@@ -10,6 +10,7 @@ pub mod pipeline;
 pub mod route;
 mod start;
 pub mod stripe;
+pub mod sweep;
 
 pub use config::Config;
 pub use start::run;

@@ -19,6 +19,7 @@ use crate::execute::Executor;
 use crate::pipeline::Pipeline;
 use crate::route::Router;
 use crate::stripe::Stripe;
+use crate::sweep::Sweeper;
 
 /// How long in-flight records may take when the service stops: a request to Stripe, and then some.
 const DRAIN: Duration = Duration::from_secs(15);
@@ -67,6 +68,7 @@ pub async fn run(env: Env, shutdown: Shutdown) -> anyhow::Result<()> {
         drain: DRAIN,
         lag_metric: CONSUMER_LAG,
     };
+    tokio::spawn(Sweeper::new(store.clone(), executor.clone()).run(shutdown.clone()));
     consumer_health.up();
     tracing::info!(group = settings.group, "processing");
     consumer::run(&config.kafka, settings, Arc::new(Pipeline::new(store, executor, router)), shutdown).await?;

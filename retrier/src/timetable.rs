@@ -23,6 +23,17 @@ impl Tiers {
         Self { due_topic: topics.due().to_owned(), by_topic }
     }
 
+    /// Not one that the processor wrote. It waits the tier's delay from now: never early, and never stuck.
+    fn without_headers(&self, record: &Record) -> Timestamp {
+        tracing::warn!(
+            topic = record.topic,
+            offset = record.offset,
+            "a record without retry headers waits its tier's delay"
+        );
+        let delay = self.by_topic.get(&record.topic).map_or(Duration::ZERO, |(_, delay)| *delay);
+        Timestamp::now().checked_add(delay).unwrap_or(Timestamp::MAX)
+    }
+
     fn label(&self, topic: &str) -> String {
         self.by_topic.get(topic).map_or_else(String::new, |(label, _)| label.clone())
     }
@@ -31,19 +42,7 @@ impl Tiers {
 impl Timetable for Tiers {
     fn departure(&self, record: &Record) -> Departure {
         let headers = Headers::parse(record.headers.iter().map(|(name, value)| (name.as_str(), value.as_slice())));
-        let due_at = match &headers.retry {
-            Some(retry) => retry.due_at,
-            // Not one that the processor wrote. It waits the tier's delay from now: never early, and never stuck.
-            None => {
-                tracing::warn!(
-                    topic = record.topic,
-                    offset = record.offset,
-                    "a record without retry headers waits its tier's delay"
-                );
-                let delay = self.by_topic.get(&record.topic).map_or(Duration::ZERO, |(_, delay)| *delay);
-                Timestamp::now().checked_add(delay).unwrap_or(Timestamp::MAX)
-            }
-        };
+        let due_at = headers.retry.as_ref().map_or_else(|| self.without_headers(record), |retry| retry.due_at);
         Departure { due_at, topic: self.due_topic.clone(), headers: record.headers.clone() }
     }
 

@@ -2,6 +2,7 @@
 //! and doubles of Calendly and Stripe.
 
 pub mod calendly;
+pub mod demo;
 pub mod kafka;
 pub mod metrics;
 pub mod ports;
@@ -17,4 +18,4 @@ pub mod wait;
 
 pub use sandbox::Sandbox;
 pub use service::{Binary, Service, run_calctl};
-pub use wait::eventually;
+pub use wait::{eventually, within};

@@ -17,6 +17,8 @@ pub const CALENDLY_SIGNING_KEY: &str = "calendly-signing-key-of-tests";
 pub const STRIPE_WEBHOOK_SECRET: &str = "whsec_of_tests";
 /// What the services show Stripe.
 pub const STRIPE_SECRET_KEY: &str = "sk_test_of_tests";
+/// What event types cost that have no price of their own.
+pub const DEFAULT_PRICE: &str = "5000 usd";
 /// A Stripe that is not there, for tests that need none.
 pub const NO_STRIPE: &str = "http://127.0.0.1:9";
 
@@ -88,24 +90,31 @@ impl Sandbox {
 
     /// Environment of every service and of calctl. `ADMIN_ADDR` is not in it: each started service gets its own.
     pub fn env(&self, stripe_url: &str) -> Env {
-        let pairs = [
-            ("KAFKA_BROKERS", self.brokers.as_str()),
-            ("TOPIC_PREFIX", &self.prefix),
-            ("TOPIC_PARTITIONS", "3"),
-            ("TOPIC_REPLICATION", "1"),
-            ("DATABASE_URL", &self.database_url),
-            ("DATABASE_POOL_SIZE", "6"),
-            ("CALENDLY_SIGNING_KEYS", CALENDLY_SIGNING_KEY),
-            ("STRIPE_WEBHOOK_SECRETS", STRIPE_WEBHOOK_SECRET),
-            ("STRIPE_SECRET_KEY", STRIPE_SECRET_KEY),
-            ("STRIPE_API_BASE", stripe_url),
-            ("CHECKOUT_SUCCESS_URL", "https://shop.example/paid"),
-            ("CHECKOUT_CANCEL_URL", "https://shop.example/cancelled"),
-            ("INGEST_ADDR", &format!("127.0.0.1:{}", self.ingest_port)),
-            ("SPOOL_DIR", &self.dir.join("spool").display().to_string()),
-            ("RETRY_DELAYS", "300ms,600ms,900ms"),
-            ("LOG_FORMAT", "json"),
-        ];
-        pairs.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+        let mut env = service_env(&self.brokers, &self.database_url, self.ingest_port, stripe_url, &self.dir);
+        env.insert("TOPIC_PREFIX".to_owned(), self.prefix.clone());
+        env
     }
+}
+
+/// What every service and calctl need, with retries that take milliseconds and topics without a prefix.
+pub fn service_env(brokers: &str, database_url: &str, ingest_port: u16, stripe_url: &str, dir: &Path) -> Env {
+    let pairs = [
+        ("KAFKA_BROKERS", brokers),
+        ("TOPIC_PARTITIONS", "3"),
+        ("TOPIC_REPLICATION", "1"),
+        ("DATABASE_URL", database_url),
+        ("DATABASE_POOL_SIZE", "6"),
+        ("CALENDLY_SIGNING_KEYS", CALENDLY_SIGNING_KEY),
+        ("STRIPE_WEBHOOK_SECRETS", STRIPE_WEBHOOK_SECRET),
+        ("STRIPE_SECRET_KEY", STRIPE_SECRET_KEY),
+        ("STRIPE_API_BASE", stripe_url),
+        ("CHECKOUT_SUCCESS_URL", "https://shop.example/paid"),
+        ("CHECKOUT_CANCEL_URL", "https://shop.example/cancelled"),
+        ("DEFAULT_PRICE", DEFAULT_PRICE),
+        ("INGEST_ADDR", &format!("127.0.0.1:{ingest_port}")),
+        ("SPOOL_DIR", &dir.join("spool").display().to_string()),
+        ("RETRY_DELAYS", "300ms,600ms,900ms"),
+        ("LOG_FORMAT", "json"),
+    ];
+    pairs.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
 }

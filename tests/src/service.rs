@@ -1,7 +1,7 @@
 //! Runs our binaries as a user would, and watches them.
 
 use std::fs::{self, File};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Output, Stdio};
 use std::sync::Mutex;
 use std::time::Duration;
@@ -40,15 +40,16 @@ impl Binary {
         }
     }
 
-    fn path(self) -> PathBuf {
-        let path = rundir::profile_dir().join(self.name());
-        assert!(path.exists(), "{} is missing; run: cargo build --workspace --bins", path.display());
-        path
+    /// Where cargo puts it.
+    pub fn path(self) -> PathBuf {
+        rundir::profile_dir().join(self.name())
     }
 
     /// The program with exactly the environment `env`: nothing of the developer's shell decides a test.
     fn command(self, env: &Env) -> Command {
-        let mut command = Command::new(self.path());
+        let path = self.path();
+        assert!(path.exists(), "{} is missing; run: cargo build --workspace --bins", path.display());
+        let mut command = Command::new(path);
         command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default()).envs(env);
         command
     }
@@ -84,7 +85,7 @@ impl Service {
     pub async fn wait_ready(&self, deadline: Duration) {
         let what = format!("{} to be ready", self.binary.name());
         eventually(deadline, what, async || {
-            let exited = self.lock().try_wait();
+            let exited = self.exited();
             assert!(exited.is_none(), "{} exited instead of becoming ready: {}", self.binary.name(), self.stderr());
             (self.ready().await?.0 == 200).then_some(())
         })
@@ -108,6 +109,16 @@ impl Service {
         let page = self.admin("/metrics").await;
         let (_, text) = page.unwrap_or_else(|| panic!("{} serves no metrics", self.binary.name()));
         Metrics::parse(&text)
+    }
+
+    /// Where `/readyz` and `/metrics` are.
+    pub fn admin_url(&self) -> String {
+        format!("http://{}", self.admin)
+    }
+
+    /// The file that the service logs to.
+    pub fn log(&self) -> &Path {
+        &self.log
     }
 
     /// The process id.
@@ -140,7 +151,12 @@ impl Service {
     /// # Panics
     /// When it has not within `deadline`.
     pub async fn wait_exit(&self, deadline: Duration) -> ExitStatus {
-        eventually(deadline, format!("{} to exit", self.binary.name()), async || self.lock().try_wait()).await
+        eventually(deadline, format!("{} to exit", self.binary.name()), async || self.exited()).await
+    }
+
+    /// The exit status, once there is one.
+    pub fn exited(&self) -> Option<ExitStatus> {
+        self.lock().try_wait()
     }
 
     /// Everything that the service has logged.

@@ -13,21 +13,29 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(100);
 pub fn eventually<T>(
     deadline: Duration,
     what: impl std::fmt::Display,
-    mut condition: impl AsyncFnMut() -> Option<T>,
+    condition: impl AsyncFnMut() -> Option<T>,
 ) -> impl Future<Output = T> {
     let caller = std::panic::Location::caller();
     async move {
-        let until = Instant::now() + deadline;
-        let mut pause = FIRST_PAUSE;
-        loop {
-            // A condition that hangs (a request to a frozen server) must not outlive the deadline.
-            let left = until.saturating_duration_since(Instant::now()) + LONGEST_PAUSE;
-            if let Ok(Some(value)) = tokio::time::timeout(left, condition()).await {
-                return value;
-            }
-            assert!(Instant::now() < until, "gave up waiting for {what} after {deadline:?} ({caller})");
-            tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(LONGEST_PAUSE);
+        let value = within(deadline, condition).await;
+        value.unwrap_or_else(|| panic!("gave up waiting for {what} after {deadline:?} ({caller})"))
+    }
+}
+
+/// The same without the panic: `None` when `deadline` has passed.
+pub async fn within<T>(deadline: Duration, mut condition: impl AsyncFnMut() -> Option<T>) -> Option<T> {
+    let until = Instant::now() + deadline;
+    let mut pause = FIRST_PAUSE;
+    loop {
+        // A condition that hangs (a request to a frozen server) must not outlive the deadline.
+        let left = until.saturating_duration_since(Instant::now()) + LONGEST_PAUSE;
+        if let Ok(Some(value)) = tokio::time::timeout(left, condition()).await {
+            return Some(value);
         }
+        if Instant::now() >= until {
+            return None;
+        }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(LONGEST_PAUSE);
     }
 }

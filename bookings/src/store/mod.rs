@@ -19,7 +19,7 @@ pub use self::error::{StoreError, UrlError};
 pub use self::ledger::{Claim, ClaimedOperation};
 pub use self::params::CheckoutTerms;
 pub use self::prices::ListedPrice;
-pub use self::record::{Recorded, Subject};
+pub use self::record::{CheckoutRequest, Recorded, Subject};
 pub use self::show::{BookingRow, HistoryRow, OperationRow};
 use crate::price::Price;
 

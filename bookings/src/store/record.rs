@@ -1,10 +1,12 @@
 //! Recording a fact: the history and everything that follows from it change in one transaction.
 
+use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::error::StoreError;
 use super::{Store, refresh, resolve};
-use crate::fact::{Details, Fact};
+use crate::fact::{Details, Fact, FactKind};
+use crate::fold::fold;
 
 /// Which booking a fact is about.
 #[derive(Clone, Debug)]
@@ -26,6 +28,17 @@ pub struct Recorded {
     pub has_work: bool,
 }
 
+/// The answer to asking for a new Checkout session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CheckoutRequest {
+    /// One will be opened.
+    Requested,
+    /// There is one.
+    AlreadyOpen,
+    /// Nothing is due: the booking is confirmed or cancelled, or its payment is on its way.
+    NothingDue,
+}
+
 impl Store {
     /// Records a fact and brings the booking, and the ledger's plan, up to date. Idempotent.
     ///
@@ -43,5 +56,49 @@ impl Store {
         let has_work = self.refresh(&tx, booking_id).await?;
         tx.commit().await?;
         Ok(Recorded { booking_id, is_new, has_work })
+    }
+
+    /// Asks for a new Checkout session for a booking whose last one ended unpaid. The processor opens it.
+    pub async fn request_checkout(&self, booking_id: Uuid) -> Result<CheckoutRequest, StoreError> {
+        let mut client = self.client().await?;
+        let tx = client.transaction().await?;
+        let booking_id = resolve::by_id(&tx, booking_id).await?;
+        let booking = fold(&refresh::load_facts(&tx, booking_id).await?);
+        if !booking.wants_session {
+            return Ok(CheckoutRequest::NothingDue);
+        }
+        if booking.session.is_some() {
+            return Ok(CheckoutRequest::AlreadyOpen);
+        }
+        let fact = Fact {
+            id: Uuid::now_v7(),
+            event_type: "checkout.requested".to_owned(),
+            occurred_at: Timestamp::now(),
+            kind: FactKind::CheckoutRequested,
+        };
+        refresh::insert_fact(&tx, booking_id, &fact).await?;
+        tx.execute("INSERT INTO checkout_requests (booking_id) VALUES ($1) ON CONFLICT DO NOTHING", &[&booking_id])
+            .await?;
+        tx.commit().await?;
+        Ok(CheckoutRequest::Requested)
+    }
+
+    /// Plans for the bookings for which somebody asked for a new session, and returns them.
+    ///
+    /// The request is planned here and not where it is made: only the processor knows the terms of a session.
+    pub async fn plan_requested(&self) -> Result<Vec<Uuid>, StoreError> {
+        let mut client = self.client().await?;
+        let rows = client.query("SELECT booking_id FROM checkout_requests LIMIT 100", &[]).await?;
+        let mut planned = Vec::new();
+        for row in rows {
+            let requested: Uuid = row.get(0);
+            let tx = client.transaction().await?;
+            let booking_id = resolve::by_id(&tx, requested).await?;
+            self.refresh(&tx, booking_id).await?;
+            tx.execute("DELETE FROM checkout_requests WHERE booking_id = $1", &[&requested]).await?;
+            tx.commit().await?;
+            planned.push(booking_id);
+        }
+        Ok(planned)
     }
 }

@@ -99,7 +99,7 @@ impl KafkaConfig {
             instance_id: env.optional("KAFKA_INSTANCE_ID")?,
             security,
             sasl: sasl(env, security)?,
-            ca_location: env.optional("KAFKA_SSL_CA_LOCATION")?,
+            ca_location: ca_location(env)?,
         };
         Ok(config)
     }
@@ -144,6 +144,16 @@ fn prefix(env: &Env) -> Result<String, ConfigError> {
         return Err(ConfigError::new("TOPIC_PREFIX", "may hold letters, digits, '.', '_' and '-' only, 180 at most"));
     }
     Ok(prefix)
+}
+
+/// librdkafka would complain too, but without naming the variable.
+fn ca_location(env: &Env) -> Result<Option<String>, ConfigError> {
+    const NAME: &str = "KAFKA_SSL_CA_LOCATION";
+    let Some(path) = env.optional(NAME)? else { return Ok(None) };
+    match std::fs::metadata(&path) {
+        Ok(_) => Ok(Some(path)),
+        Err(error) => Err(ConfigError::new(NAME, format!("cannot read {path}: {}", error.kind()))),
+    }
 }
 
 fn at_least_one(env: &Env, name: &'static str, default: i32) -> Result<i32, ConfigError> {

@@ -1,12 +1,16 @@
 //! Fetches Apache Kafka from Maven Central, once per clone.
 
-use std::fs;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
+use crate::process::{Proc, Signal};
 use crate::rundir;
 
 const POM: &str = include_str!("../../kafka/pom.xml");
+/// Its 45 MB take seconds; a registry that hangs should not hang us.
+const FETCH_DEADLINE: Duration = Duration::from_mins(10);
 const COPY_DEPENDENCIES: &str = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies";
 
 fn version() -> &'static str {
@@ -54,15 +58,21 @@ fn fetch(dir: &Path) {
     fs::write(&pom, POM).expect("the target folder is writable");
     let partial = dir.join("libs.partial");
     let _ = fs::remove_dir_all(&partial);
-    let output = Command::new("mvn")
+    let log = dir.join("maven.log");
+    let output = File::create(&log).expect("the target folder is writable");
+    let mut command = Command::new("mvn");
+    command
         .args(["--batch-mode", "--quiet", "--strict-checksums", "--file"])
         .arg(&pom)
         .args([COPY_DEPENDENCIES, "-DincludeScope=runtime"])
         .arg(format!("-DoutputDirectory={}", partial.display()))
-        .output()
+        .stdout(output.try_clone().expect("a file handle can be cloned"))
+        .stderr(output);
+    let mut maven = Proc::spawn(&mut command, Signal::Kill)
         .unwrap_or_else(|error| panic!("cannot run Maven (mvn): {error}; scripts/setup.sh installs it"));
-    let log = [output.stdout, output.stderr].concat();
-    assert!(output.status.success(), "Maven could not fetch Apache Kafka:\n{}", tail(&String::from_utf8_lossy(&log)));
+    let fetched = maven.wait(FETCH_DEADLINE).is_some_and(|status| status.success());
+    let log = fs::read_to_string(log).unwrap_or_default();
+    assert!(fetched, "Maven could not fetch Apache Kafka (deadline {FETCH_DEADLINE:?}):\n{}", tail(&log));
     fs::rename(&partial, dir.join("libs")).expect("the target folder is writable");
 }
 

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use tests::calendly::Invitee;
 use tests::run_calctl;
-use tests::stripe::{RefundMode, RefundStatus};
+use tests::stripe::{Endpoint, Fault, RefundMode, RefundStatus};
 
 use crate::world::World;
 
@@ -141,4 +141,80 @@ async fn a_callers_own_row_is_found_by_its_reference() {
     world.send(&invitee.created()).await;
     world.open_session(&invitee).await;
     assert_eq!(world.row(&invitee).await.unwrap().get::<_, uuid::Uuid>("id"), id);
+}
+
+#[tokio::test]
+async fn an_expired_session_is_replaced_when_an_operator_asks() {
+    let world = World::start("expired").await;
+    let invitee = Invitee::random();
+    world.send(&invitee.created()).await;
+    let first = world.open_session(&invitee).await;
+    // Expired at Stripe, as its clock or its dashboard does it.
+    let expired = tests::service::http_client()
+        .post(format!("{}/v1/checkout/sessions/{first}/expire", world.stripe.url()))
+        .bearer_auth(tests::sandbox::STRIPE_SECRET_KEY)
+        .header("Stripe-Version", tests::stripe::API_VERSION)
+        .header("Content-Type", "application/x-www-form-urlencoded")
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(expired.status(), 200);
+    tests::eventually(crate::world::PATIENCE, "the booking to have no session", async || {
+        world.row(&invitee).await?.get::<_, Option<String>>("checkout_url").is_none().then_some(())
+    })
+    .await;
+    world.booking(&invitee, "PENDING_PAYMENT UNPAID").await;
+    let output = run_calctl(&["bookings", "checkout", &invitee.uri, "--output", "json"], &world.env).await;
+    assert!(output.status.success(), "{output:?}");
+    let answer: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let second = world.open_session(&invitee).await;
+    assert_eq!(answer["checkout_session_id"], second.as_str());
+    assert_ne!(first, second);
+    let output = run_calctl(&["bookings", "checkout", "nobody@example.com"], &world.env).await;
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+}
+
+/// The expiry fails because the customer was faster: the payment is found, and goes back.
+#[tokio::test]
+async fn a_cancel_that_meets_a_payment_ends_refunded() {
+    let world = World::start("cancel-meets-payment").await;
+    let invitee = Invitee::random();
+    world.send(&invitee.created()).await;
+    world.open_session(&invitee).await;
+    world.stripe.inject(Endpoint::ExpireSession, Fault::PayFirst);
+    world.send(&invitee.canceled()).await;
+    world.booking(&invitee, "CANCELED REFUNDED").await;
+    let money = world.stripe.summary().into_values().next().unwrap();
+    assert_eq!((money.paid, money.refunded, world.stripe.refunds().len()), (5000, 5000, 1));
+}
+
+/// The second half is handled while the first is still in its transaction, on another partition, again and again.
+#[tokio::test]
+async fn halves_of_reschedules_in_any_order_make_one_booking_each() {
+    let world = World::start("halves").await;
+    let mut moved = Vec::new();
+    for n in 0..40_u64 {
+        let invitee = Invitee::random();
+        let (second, third) = (invitee.moved(), invitee.moved().moved());
+        let (left, to_second) = invitee.reschedule_pair(&second);
+        let (left_second, to_third) = second.reschedule_pair(&third);
+        let mut deliveries = vec![invitee.created(), left, to_second, left_second, to_third];
+        deliveries.rotate_left(usize::try_from(n % 5).unwrap());
+        if n % 2 == 0 {
+            deliveries.reverse();
+        }
+        // All at once: they arrive on different partitions in the same moment.
+        let sends = deliveries.iter().map(|delivery| world.send(delivery));
+        futures_util::future::join_all(sends).await;
+        moved.push(third);
+    }
+    world.processed("applied", 200.0).await;
+    for third in &moved {
+        world.open_session(third).await;
+    }
+    let rows: i64 = world.database.query_one("SELECT count(*) FROM bookings", &[]).await.unwrap().get(0);
+    assert_eq!(rows, 40);
+    // Two halves that met late may each have opened a session; only one of them is left.
+    let live: usize = world.stripe.summary().values().map(|money| money.live_sessions).sum();
+    assert_eq!(live, 40);
 }

@@ -22,7 +22,10 @@ async fn killed_between_stripes_answer_and_the_commit() {
     let watcher = world.sandbox.database().await;
     eventually(PATIENCE, "the settling transaction to wait for the row", async || {
         let waiting = watcher
-            .query("SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()", &[])
+            .query(
+                "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()",
+                &[],
+            )
             .await
             .unwrap();
         (!waiting.is_empty()).then_some(())

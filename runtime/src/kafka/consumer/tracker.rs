@@ -91,7 +91,9 @@ mod tests {
         for rotation in 0..offsets.len() {
             let mut tracker = Tracker::new(1);
             let mut open: BTreeSet<i64> = offsets.iter().copied().collect();
-            offsets.iter().for_each(|offset| tracker.start(*offset));
+            for offset in &offsets {
+                tracker.start(*offset);
+            }
             let mut order = offsets.clone();
             order.rotate_left(rotation);
             for offset in order {

@@ -129,7 +129,8 @@ mod tests {
     #[test]
     fn memory_is_bounded_by_pausing() {
         let mut held = Held::default();
-        let pauses: Vec<_> = (0..MAX_RECORDS as i64).filter(|n| held.push(waiting(0, *n, 10))).collect();
+        let pauses: Vec<_> =
+            (0..i64::try_from(MAX_RECORDS).unwrap()).filter(|n| held.push(waiting(0, *n, 10))).collect();
         assert_eq!(pauses, [127], "paused once, when full");
         assert!(held.take_resumable().is_empty());
         assert_eq!(held.take_due(at(10), 100).len(), 100);
