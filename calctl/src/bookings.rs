@@ -7,7 +7,6 @@ use anyhow::bail;
 use runtime::env::Env;
 use serde::Serialize;
 use serde_json::json;
-use uuid::Uuid;
 
 use crate::database;
 use crate::output::{Printer, table};

@@ -27,9 +27,14 @@ pub(super) fn topics() -> Vec<String> {
 impl Stack {
     /// All bookings of a person, whichever invitee they are now.
     pub(super) async fn bookings(&self, person: &Invitee) -> Vec<Booking> {
+        self.find(&person.email).await
+    }
+
+    /// All bookings that an e-mail address or a booking id names.
+    pub(super) async fn find(&self, name: &str) -> Vec<Booking> {
         let sql = "SELECT id::text, invitee_uri, status, payment_status, checkout_session_id, to_jsonb(bookings)::text \
-                   FROM bookings WHERE invitee_email = $1";
-        let rows = self.database.query(sql, &[&person.email]).await.expect("the bookings can be read");
+                   FROM bookings WHERE invitee_email = $1 OR id::text = $1";
+        let rows = self.database.query(sql, &[&name]).await.expect("the bookings can be read");
         rows.iter()
             .map(|row| Booking {
                 id: row.get(0),

@@ -3,6 +3,7 @@
 mod bookings;
 mod crash;
 mod front_door;
+mod histories;
 mod retries;
 mod startup;
 mod world;
