@@ -7,7 +7,7 @@ use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::ConsumerContext;
 use rdkafka::error::KafkaError;
 use rdkafka::producer::{DeliveryResult, ProducerContext};
-use rdkafka::statistics::Statistics;
+use rdkafka::statistics::{Partition, Statistics};
 
 /// A client could not be built: its settings contradict each other or name something that is not there.
 #[derive(Debug, thiserror::Error)]
@@ -43,11 +43,23 @@ impl ProducerContext for QuietContext {
 pub(crate) fn report_lag(metric: &'static str, statistics: &Statistics) {
     let mut lag_by_topic: HashMap<&str, i64> = HashMap::new();
     for (name, topic) in &statistics.topics {
-        let lags = topic.partitions.values().map(|partition| partition.consumer_lag.max(0));
+        let lags = topic.partitions.values().map(lag);
         *lag_by_topic.entry(name).or_default() += lags.sum::<i64>();
     }
     for (topic, lag) in lag_by_topic {
         #[expect(clippy::cast_precision_loss, reason = "a gauge is a float, and lags stay far below 2^52")]
         metrics::gauge!(metric, "topic" => topic.to_owned()).set(lag as f64);
     }
+}
+
+/// Records of a partition that this member has yet to finish.
+fn lag(partition: &Partition) -> i64 {
+    // One that another member has now: its numbers stay what they were when it went.
+    if partition.fetch_state != "active" {
+        return 0;
+    }
+    // Behind the last record there may be markers of transactions, which are never delivered and so never committed.
+    let finished_all = partition.fetchq_cnt == 0 && partition.committed_offset >= partition.app_offset;
+    let lag = if finished_all { partition.ls_offset - partition.next_offset } else { partition.consumer_lag };
+    lag.max(0)
 }

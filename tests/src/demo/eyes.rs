@@ -13,7 +13,7 @@ pub(super) struct Booking {
     pub(super) status: String,
     pub(super) payment_status: String,
     pub(super) session: Option<String>,
-    /// All of the row, to tell whether anything at all has changed.
+    /// All of the row but the time when it was last written, to tell whether anything at all has changed.
     all: String,
 }
 
@@ -32,7 +32,7 @@ impl Stack {
 
     /// All bookings that an e-mail address or a booking id names.
     pub(super) async fn find(&self, name: &str) -> Vec<Booking> {
-        let sql = "SELECT id::text, invitee_uri, status, payment_status, checkout_session_id, to_jsonb(bookings)::text \
+        let sql = "SELECT id::text, invitee_uri, status, payment_status, checkout_session_id, (to_jsonb(bookings) - 'updated_at')::text \
                    FROM bookings WHERE invitee_email = $1 OR id::text = $1";
         let rows = self.database.query(sql, &[&name]).await.expect("the bookings can be read");
         rows.iter()

@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use super::case::Case;
 use super::progress::Progress;
@@ -13,21 +12,12 @@ use crate::sandbox::{CALENDLY_SIGNING_KEY, DEFAULT_PRICE};
 use crate::service::Binary;
 use crate::stripe::RefundMode;
 
-const LOOK: Duration = Duration::from_secs(1);
-
 /// Runs until a service ends, which it should not: the sentence tells of it.
 pub(super) async fn keep(stack: &Stack, progress: &Progress) -> String {
     let sample = sample(stack, progress).await;
     println!("{}", guide(stack, &sample));
     progress.say("Everything runs. Ctrl-C stops it.");
-    loop {
-        tokio::time::sleep(LOOK).await;
-        for (name, service) in stack.services() {
-            if let Some(status) = service.exited() {
-                return format!("{name} ended with {status}; its log is {}", service.log().display());
-            }
-        }
-    }
+    stack.service_ended().await
 }
 
 /// A first booking to look at. Gives the page to pay it on, or what went wrong.
@@ -73,7 +63,7 @@ fn guide(stack: &Stack, sample: &str) -> String {
   PostgreSQL      {postgres}
   Kafka           {kafka}
   signing key     {CALENDLY_SIGNING_KEY}
-  prices          {DEFAULT_PRICE}; event type {FREE_EVENT_TYPE} is free
+  prices          {DEFAULT_PRICE} (minor units); event type {FREE_EVENT_TYPE} is free
   retries         after {delays}; then calendly.events.dlq
   sample booking  {sample}
   calctl          set -a; . {variables}; set +a; {calctl} bookings show sample@example.com

@@ -59,15 +59,19 @@ pub async fn run(mode: Mode) -> ExitCode {
 async fn scripted(stack: Stack, progress: &Progress, stop: &mut Stop) -> ExitCode {
     let stage = Stage::new(&stack, progress);
     let played = tokio::select! {
-        played = script::play(&stage) => Some(played),
-        () = stop.asked() => None,
+        played = script::play(&stage) => Ok(played),
+        // Without it every further step would wait in vain.
+        problem = stack.service_ended() => Err(Some(problem)),
+        () = stop.asked() => Err(None),
     };
     progress.say("Stopping everything …");
     let mut problems = stack.stop().await;
-    let Some(script::Played { cases, dead_letter, problems: more }) = played else {
-        return ExitCode::from(INTERRUPTED);
-    };
     progress.say("Stopped.");
+    let script::Played { cases, dead_letter, problems: more } = match played {
+        Ok(played) => played,
+        Err(Some(problem)) => return verdict(&[problem]),
+        Err(None) => return ExitCode::from(INTERRUPTED),
+    };
     problems.extend(more);
     println!("\n{}", table::table(&Case::COLUMNS, &cases.iter().map(Case::cells).collect::<Vec<_>>()));
     if !dead_letter.is_empty() {

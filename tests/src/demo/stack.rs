@@ -16,6 +16,8 @@ use crate::{rundir, within};
 const READY_DEADLINE: Duration = Duration::from_mins(1);
 /// What the contract gives a service to drain.
 const DRAIN_DEADLINE: Duration = Duration::from_secs(30);
+/// How often to look whether a service still runs.
+const LOOK: Duration = Duration::from_millis(500);
 /// The ladder, in the demo's measure.
 pub(super) const RETRY_DELAYS: [(&str, Duration); 3] =
     [("1s", Duration::from_secs(1)), ("2s", Duration::from_secs(2)), ("3s", Duration::from_secs(3))];
@@ -85,14 +87,29 @@ impl Stack {
         [("ingest", &self.ingest), ("processor", &self.processor), ("retrier", &self.retrier)]
     }
 
-    /// Stops all of it, the services by SIGTERM; tells which of them did not end as they should.
+    /// Waits until a service ends, which it should not: the sentence tells of it.
+    pub(super) async fn service_ended(&self) -> String {
+        loop {
+            for (name, service) in self.services() {
+                if let Some(status) = service.exited() {
+                    let log = service.stderr();
+                    let last = log.lines().last().unwrap_or("nothing");
+                    return format!("{name} ended with {status}; the last that it said: {last}");
+                }
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
+    /// Stops all of it, the services by SIGTERM; tells which of those that still ran did not end as they should.
     pub(super) async fn stop(self) -> Vec<String> {
         let services = self.services();
-        for (_, service) in services {
+        let running: Vec<_> = services.into_iter().filter(|(_, service)| service.exited().is_none()).collect();
+        for (_, service) in &running {
             service.sigterm();
         }
         let mut problems = Vec::new();
-        for (name, service) in services {
+        for (name, service) in running {
             match within(DRAIN_DEADLINE, async || service.exited()).await {
                 Some(status) if status.success() => {}
                 Some(status) => problems.push(format!("{name} ended with {status} on SIGTERM")),

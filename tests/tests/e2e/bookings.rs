@@ -198,7 +198,7 @@ async fn halves_of_reschedules_in_any_order_make_one_booking_each() {
         let (second, third) = (invitee.moved(), invitee.moved().moved());
         let (left, to_second) = invitee.reschedule_pair(&second);
         let (left_second, to_third) = second.reschedule_pair(&third);
-        let mut deliveries = vec![invitee.created(), left, to_second, left_second, to_third];
+        let mut deliveries = [invitee.created(), left, to_second, left_second, to_third];
         deliveries.rotate_left(usize::try_from(n % 5).unwrap());
         if n % 2 == 0 {
             deliveries.reverse();
