@@ -132,7 +132,7 @@ impl Publisher {
     /// Returns when the record is safe, or is known not to be.
     async fn make_durable(&self, topic: &str, key: &str, value: &[u8], headers: &Headers) -> Result<(), SendError> {
         let pairs: Vec<_> = headers.to_pairs().into_iter().map(|(name, bytes)| (name.to_owned(), bytes)).collect();
-        let record = OutgoingRecord { topic, key: key.as_bytes(), value, headers: &pairs };
+        let record = OutgoingRecord { topic, key: Some(key.as_bytes()), value, headers: &pairs };
         let sent = self.producer.send(&record).await;
         self.outage.note(&sent);
         sent.map(drop)

@@ -114,7 +114,8 @@ impl Handler for Pipeline {
             found.and_then(|(_, value)| std::str::from_utf8(value).ok()).unwrap_or_default().to_owned()
         };
         let span = tracing::info_span!("event", event_id = %header(schemas::headers::names::EVENT_ID), trace_id = tracing::field::Empty);
-        runtime::telemetry::continue_trace(&span, Some(&header(schemas::headers::names::TRACEPARENT)));
+        let trace = runtime::telemetry::continue_trace(&span, Some(&header(schemas::headers::names::TRACEPARENT)));
+        span.record("trace_id", format!("{:032x}", trace.trace_id));
         self.finish(record).instrument(span).await
     }
 }

@@ -81,8 +81,7 @@ impl Router {
 
     /// Tries until the brokers have it: giving up would mean to lose the record or to block its partition for good.
     async fn deliver(&self, topic: &str, record: &Record, headers: &[(String, Vec<u8>)]) -> bool {
-        let outgoing =
-            OutgoingRecord { topic, key: record.key.as_deref().unwrap_or_default(), value: &record.value, headers };
+        let outgoing = OutgoingRecord { topic, key: record.key.as_deref(), value: &record.value, headers };
         let mut pause = FIRST_PAUSE;
         loop {
             let error: SendError = match self.producer.send(&outgoing).await {

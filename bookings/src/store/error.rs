@@ -5,8 +5,14 @@ use tokio_postgres::error::{DbError, SqlState};
 
 /// `DATABASE_URL` cannot be used.
 #[derive(Debug, thiserror::Error)]
-#[error("must be like postgres://user:password@host:5432/database")]
-pub struct UrlError;
+pub enum UrlError {
+    /// It is none.
+    #[error("must be like postgres://user:password@host:5432/database")]
+    Malformed,
+    /// It asks for what we cannot do: connecting without TLS all the same would break its word.
+    #[error("asks for TLS (sslmode), which is not supported yet; connect over a trusted network or a TLS proxy")]
+    Tls,
+}
 
 /// A database operation failed; nothing of it remains.
 #[derive(Debug, thiserror::Error)]

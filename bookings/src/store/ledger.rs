@@ -74,7 +74,7 @@ impl Store {
         let now = Timestamp::now();
         let key_is_old = now.as_second() - first_tried_at.as_second() > KEY_AGE_SECONDS;
         let look_up = row.get::<_, bool>(6) || key_is_old || (attempts > 1 && !params::are_fresh(&params, now));
-        Ok(Claim::Operation(Box::new(ClaimedOperation {
+        let operation = ClaimedOperation {
             id: row.get(0),
             booking_id: row.get(1),
             kind,
@@ -84,7 +84,13 @@ impl Store {
             look_up,
             created_at: row.get(7),
             lease: token,
-        })))
+        };
+        // Planned so long ago that Stripe would refuse the expiry, and never tried: nothing to look for.
+        if attempts == 1 && !params::are_fresh(&operation.params, now) {
+            drop(client);
+            return Ok(Claim::Operation(Box::new(self.renew_key(&operation).await?)));
+        }
+        Ok(Claim::Operation(Box::new(operation)))
     }
 
     /// Bookings with operations that have been pending for longer than `age` and that nobody is trying now.

@@ -14,6 +14,7 @@ use std::time::Duration;
 use deadpool_postgres::{Client, Manager, ManagerConfig, Pool, PoolConfig, RecyclingMethod, Runtime};
 use secrecy::{ExposeSecret, SecretString};
 use tokio_postgres::NoTls;
+use tokio_postgres::config::SslMode;
 
 pub use self::error::{StoreError, UrlError};
 pub use self::ledger::{Claim, ClaimedOperation};
@@ -46,9 +47,12 @@ impl Store {
         terms: CheckoutTerms,
         default_price: Price,
     ) -> Result<Self, UrlError> {
-        let mut config: tokio_postgres::Config = url.expose_secret().parse().map_err(|_| UrlError)?;
+        let mut config: tokio_postgres::Config = url.expose_secret().parse().map_err(|_| UrlError::Malformed)?;
         if config.get_hosts().is_empty() {
-            return Err(UrlError);
+            return Err(UrlError::Malformed);
+        }
+        if config.get_ssl_mode() == SslMode::Require {
+            return Err(UrlError::Tls);
         }
         config.connect_timeout(WAIT);
         if config.get_application_name().is_none() {
@@ -62,7 +66,8 @@ impl Store {
         let mut sizes = PoolConfig::new(pool_size);
         sizes.timeouts.wait = Some(WAIT);
         sizes.timeouts.create = Some(WAIT);
-        let pool = Pool::builder(manager).config(sizes).runtime(Runtime::Tokio1).build().map_err(|_| UrlError)?;
+        let pool =
+            Pool::builder(manager).config(sizes).runtime(Runtime::Tokio1).build().map_err(|_| UrlError::Malformed)?;
         Ok(Self { pool, terms: std::sync::Arc::new(terms), default_price })
     }
 

@@ -50,7 +50,7 @@ pub(super) async fn by_invitee(tx: &Transaction<'_>, details: &Details) -> Resul
 
 /// Finds the booking that Stripe's metadata names, and locks its row.
 pub(super) async fn by_id(tx: &Transaction<'_>, id: Uuid) -> Result<Uuid, StoreError> {
-    // Twice, because a merge may take the row away while we wait for its lock.
+    // Again, because a merge may take the row away while we wait for its lock.
     for _ in 0..3 {
         let row = tx
             .query_opt(

@@ -196,8 +196,8 @@ fn sort(
     // Stripe's own word on whether another try can help overrides the status, see docs.stripe.com/error-low-level.
     let should_retry = text_of(headers, "stripe-should-retry");
     match status.as_u16() {
-        429 => StripeError::RateLimited { operation, retry_after },
-        409 => StripeError::Conflict { operation },
+        429 if should_retry != "false" => StripeError::RateLimited { operation, retry_after },
+        409 if should_retry != "false" => StripeError::Conflict { operation },
         400 if kind == "idempotency_error" => StripeError::KeyReused { operation },
         status @ (401 | 403) => StripeError::Credentials { operation, status, request },
         status @ 400..=499 if should_retry != "true" => {

@@ -2,12 +2,12 @@
 
 use std::collections::HashMap;
 
-use rdkafka::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
-use rdkafka::consumer::ConsumerContext;
+use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
 use rdkafka::error::KafkaError;
 use rdkafka::producer::{DeliveryResult, ProducerContext};
 use rdkafka::statistics::{Partition, Statistics};
+use rdkafka::{ClientContext, TopicPartitionList};
 
 /// A client could not be built: its settings contradict each other or name something that is not there.
 #[derive(Debug, thiserror::Error)]
@@ -39,11 +39,23 @@ impl ProducerContext for QuietContext {
     fn delivery(&self, _report: &DeliveryResult<'_>, (): ()) {}
 }
 
+/// Resumes partitions that were just assigned.
+///
+/// librdkafka remembers that a partition was paused even while another member has it: without this, one that was
+/// revoked while paused would stay paused for ever when it comes back.
+pub(crate) fn resume_assigned<C: ConsumerContext>(consumer: &BaseConsumer<C>, assigned: &TopicPartitionList) {
+    if let Err(error) = consumer.resume(assigned) {
+        tracing::warn!(%error, "assigned partitions could not be resumed");
+    }
+}
+
 /// Sets the gauge `metric` to the lag of each topic, over the partitions that this member has.
-pub(crate) fn report_lag(metric: &'static str, statistics: &Statistics) {
+pub(crate) fn report_lag(metric: &'static str, statistics: &Statistics, lag: impl Fn(&str, &Partition) -> i64) {
     let mut lag_by_topic: HashMap<&str, i64> = HashMap::new();
     for (name, topic) in &statistics.topics {
-        let lags = topic.partitions.values().map(lag);
+        // A partition that another member has now keeps the numbers that it had when it went.
+        let mine = topic.partitions.values().filter(|partition| partition.fetch_state == "active");
+        let lags = mine.map(|partition| lag(name, partition));
         *lag_by_topic.entry(name).or_default() += lags.sum::<i64>();
     }
     for (topic, lag) in lag_by_topic {
@@ -52,12 +64,8 @@ pub(crate) fn report_lag(metric: &'static str, statistics: &Statistics) {
     }
 }
 
-/// Records of a partition that this member has yet to finish.
-fn lag(partition: &Partition) -> i64 {
-    // One that another member has now: its numbers stay what they were when it went.
-    if partition.fetch_state != "active" {
-        return 0;
-    }
+/// Records of a partition that a member which commits what it has finished has yet to finish.
+pub(crate) fn uncommitted(_topic: &str, partition: &Partition) -> i64 {
     // Behind the last record there may be markers of transactions, which are never delivered and so never committed.
     let finished_all = partition.fetchq_cnt == 0 && partition.committed_offset >= partition.app_offset;
     let lag = if finished_all { partition.ls_offset - partition.next_offset } else { partition.consumer_lag };

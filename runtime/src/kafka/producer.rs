@@ -15,7 +15,7 @@ pub struct OutgoingRecord<'a> {
     /// Topic, prefix included.
     pub topic: &'a str,
     /// Key: records of one key go to one partition.
-    pub key: &'a [u8],
+    pub key: Option<&'a [u8]>,
     /// Value.
     pub value: &'a [u8],
     /// Headers; a name should occur once.
@@ -72,8 +72,11 @@ impl Producer {
 
     /// Sends one record and waits until the brokers have it on all in-sync replicas.
     pub async fn send(&self, record: &OutgoingRecord<'_>) -> Result<Delivered, SendError> {
-        let future_record =
-            FutureRecord::to(record.topic).key(record.key).payload(record.value).headers(owned_headers(record.headers));
+        let mut future_record =
+            FutureRecord::<[u8], [u8]>::to(record.topic).payload(record.value).headers(owned_headers(record.headers));
+        if let Some(key) = record.key {
+            future_record = future_record.key(key);
+        }
         // `send_result` and not `send`: the latter spins on a full queue.
         let delivery = self.inner.send_result(future_record).map_err(|(error, _)| classify(&error))?;
         match delivery.await {

@@ -194,6 +194,23 @@ impl Reader {
     }
 }
 
+/// Appends records with the same headers through one producer, and waits for the broker's word on all of them.
+pub async fn produce_many(brokers: &str, topic: &str, headers: &[(&str, &[u8])], records: &[(String, Vec<u8>)]) {
+    let producer: FutureProducer = ClientConfig::new()
+        .set("bootstrap.servers", brokers)
+        .set("enable.idempotence", "true")
+        .create()
+        .expect("a plain producer can be built");
+    let owned = OwnedHeaders::new_with_capacity(headers.len());
+    let owned = headers.iter().fold(owned, |all, (key, value)| all.insert(Header { key, value: Some(*value) }));
+    let sends = records.iter().map(|(key, value)| {
+        producer.send(FutureRecord::to(topic).key(key).payload(value).headers(owned.clone()), REQUEST_TIMEOUT)
+    });
+    for delivery in futures_util::future::join_all(sends).await {
+        delivery.unwrap_or_else(|(error, _)| panic!("no record could be written to {topic}: {error}"));
+    }
+}
+
 /// Appends a record and waits for the broker's word; returns partition and offset.
 pub async fn produce(
     brokers: &str,

@@ -4,5 +4,5 @@ mod client;
 mod install;
 mod server;
 
-pub use client::{Isolation, Message, create_topic, produce, read_all, wait_for};
+pub use client::{Isolation, Message, create_topic, produce, produce_many, read_all, wait_for};
 pub use server::Kafka;

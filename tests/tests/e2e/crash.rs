@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use tests::calendly::Invitee;
+use tests::calendly::{Delivery, Invitee};
+use tests::kafka::produce;
 use tests::stripe::{Endpoint, Fault};
 use tests::{Binary, Service, eventually};
 
@@ -84,4 +85,51 @@ async fn a_retrier_that_is_killed_releases_nothing_twice() {
     ids.dedup();
     assert_eq!((due.len(), ids.len()), (invitees.len(), invitees.len()));
     assert_eq!(world.stripe.sessions().len(), invitees.len());
+}
+
+/// The same happening many times, on many partitions, at eight processors at once: done once.
+#[tokio::test]
+async fn eight_processors_on_the_same_bookings() {
+    const BOOKINGS: u64 = 6;
+    const COPIES: u64 = 16;
+    let world = World::start_with("eight", &[("TOPIC_PARTITIONS", "16"), ("DATABASE_POOL_SIZE", "4")]).await;
+    let others: Vec<_> = (0..7).map(|_| Service::spawn(Binary::Processor, &world.env)).collect();
+    for other in &others {
+        other.wait_ready(PATIENCE).await;
+    }
+    let topic = world.sandbox.topic("calendly.events");
+    let flood = async |deliveries: Vec<Delivery>| {
+        let mut records = Vec::new();
+        for delivery in &deliveries {
+            let body = delivery.body();
+            let event = schemas::calendly::Delivery::parse(&body).unwrap().into_event(jiff::Timestamp::now());
+            records.push(schemas::codec::encode_calendly(&event).unwrap());
+        }
+        let sends =
+            (0..COPIES).flat_map(|copy| records.iter().map(move |record| (copy, record))).map(|(copy, record)| {
+                // Keys that no producer of ours would choose, so that copies meet on different processors.
+                let key = format!("{copy} {}", rand::random::<u32>());
+                let (brokers, topic) = (world.sandbox.brokers(), topic.as_str());
+                async move { produce(brokers, topic, Some(key.as_bytes()), record, &[]).await }
+            });
+        futures_util::future::join_all(sends).await;
+    };
+    let invitees: Vec<_> = (0..BOOKINGS).map(|_| Invitee::random()).collect();
+    flood(invitees.iter().map(Invitee::created).collect()).await;
+    for invitee in &invitees {
+        let session = world.open_session(invitee).await;
+        world.stripe.pay(&session).unwrap();
+        world.booking(invitee, "CONFIRMED PAID").await;
+    }
+    flood(invitees.iter().map(Invitee::canceled).collect()).await;
+    for invitee in &invitees {
+        world.booking(invitee, "CANCELED REFUNDED").await;
+    }
+    let count = usize::try_from(BOOKINGS).unwrap();
+    assert_eq!((world.stripe.sessions().len(), world.stripe.refunds().len()), (count, count));
+    assert_eq!(world.stripe.executions(Endpoint::CreateSession), count);
+    assert_eq!(world.records("calendly.events.dlq").await.len(), 0);
+    for service in others.iter().chain([&world.processor]) {
+        assert!(!service.stderr().contains("40P01"), "a deadlock: {}", service.stderr());
+    }
 }

@@ -4,6 +4,7 @@ mod bookings;
 mod crash;
 mod front_door;
 mod histories;
+mod releases;
 mod retries;
 mod startup;
 mod world;

@@ -10,7 +10,7 @@ use rdkafka::statistics::Statistics;
 use rdkafka::{ClientContext, TopicPartitionList};
 
 use super::flow::{Flow, Partition};
-use crate::kafka::client::{QuietContext, report_lag};
+use crate::kafka::client::{QuietContext, report_lag, resume_assigned, uncommitted};
 
 pub(super) struct GroupContext {
     flow: Arc<Flow>,
@@ -34,7 +34,7 @@ impl ClientContext for GroupContext {
     }
 
     fn stats(&self, statistics: Statistics) {
-        report_lag(self.lag_metric, &statistics);
+        report_lag(self.lag_metric, &statistics, uncommitted);
     }
 }
 
@@ -53,9 +53,10 @@ impl ConsumerContext for GroupContext {
         }
     }
 
-    fn post_rebalance(&self, _consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
+    fn post_rebalance(&self, consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
         match rebalance {
             Rebalance::Assign(list) => {
+                resume_assigned(consumer, list);
                 let partitions = partitions(list);
                 self.flow.assign(&partitions);
                 tracing::info!(partitions = partitions.len(), "partitions assigned");

@@ -222,7 +222,10 @@ impl Flow {
                 tracker.draining = true;
             }
         }
-        while partitions.iter().any(|partition| state.trackers.get(partition).is_some_and(|t| t.running > 0)) {
+        // A service that stops has drained already: what runs still has had its time.
+        while !state.stopping
+            && partitions.iter().any(|partition| state.trackers.get(partition).is_some_and(|t| t.running > 0))
+        {
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return;

@@ -67,6 +67,12 @@ impl Held {
         due
     }
 
+    /// How many records of each partition are held.
+    pub(super) fn counts(&self) -> BTreeMap<Partition, i64> {
+        let count = |head: &Head| i64::try_from(head.queue.len()).unwrap_or(i64::MAX);
+        self.heads.iter().map(|(partition, head)| (partition.clone(), count(head))).collect()
+    }
+
     /// When the next head is due.
     pub(super) fn next_due(&self) -> Option<Timestamp> {
         self.heads.values().filter_map(|head| head.queue.front()).map(|first| first.departure.due_at).min()

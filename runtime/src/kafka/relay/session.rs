@@ -72,6 +72,8 @@ impl<'a, T: Timetable> Session<'a, T> {
                 }
                 timeout = Duration::ZERO;
             }
+            // A poll that runs a rebalance brings no record, so the loop above ended with it: nothing that was read since
+            // is forgotten here.
             for partition in self.consumer.context().take_revoked() {
                 self.held.forget(&partition);
             }
@@ -79,6 +81,7 @@ impl<'a, T: Timetable> Session<'a, T> {
             if !due.is_empty() {
                 self.relay(&due)?;
             }
+            self.consumer.context().set_held(self.held.counts());
             let resumable = self.held.take_resumable();
             if !resumable.is_empty() {
                 self.consumer.resume(&list(&resumable))?;
