@@ -64,6 +64,9 @@ CREATE TABLE stripe_operations (
     keys_used       integer NOT NULL DEFAULT 1,
     first_tried_at  timestamptz,
     look_up         boolean NOT NULL DEFAULT false,
+    -- A try's outcome is unknown: Stripe may have done it.
+    in_doubt        boolean NOT NULL DEFAULT false,
+    last_tried_at   timestamptz,
     lease_until     timestamptz,
     lease           uuid,
     next_sweep_at   timestamptz,

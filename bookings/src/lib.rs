@@ -14,5 +14,5 @@ pub mod store;
 
 pub use fact::{Details, Fact, FactKind, RefundStatus};
 pub use fold::{Booking, PaymentStatus, Status, fold};
-pub use plan::{Operation, OperationKind, OperationState, Plan, plan};
+pub use plan::{Operation, OperationKind, OperationState, Plan, parse_session_target, plan};
 pub use price::{Price, PriceError};

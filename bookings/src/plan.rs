@@ -73,7 +73,7 @@ pub struct Operation {
     pub target: String,
     /// How far it is.
     pub state: OperationState,
-    /// Surely not done at Stripe: never tried, or refused.
+    /// Surely not done at Stripe: never tried, or every try was refused.
     pub harmless: bool,
 }
 
@@ -95,9 +95,21 @@ pub struct Plan {
     pub abandon: Vec<Uuid>,
 }
 
-/// The target of a new session: its purpose and the event type that prices it.
-pub fn session_target(booking: &Booking) -> String {
-    format!("{} {}", booking.slot, booking.priced_for)
+/// The target of a new session: its purpose, how many were opened for it before, and the event type that prices it.
+fn session_target(booking: &Booking, ledger: &[Operation]) -> String {
+    let same = |op: &&Operation| {
+        let (slot, priced_for) = parse_session_target(&op.target);
+        op.kind == OperationKind::CreateSession
+            && op.state == OperationState::Done
+            && (slot, priced_for) == (&booking.slot, &booking.priced_for)
+    };
+    format!("{}#{} {}", booking.slot, ledger.iter().filter(same).count(), booking.priced_for)
+}
+
+/// The purpose and the event type of a session's target.
+pub fn parse_session_target(target: &str) -> (&str, &str) {
+    let (purpose, priced_for) = target.split_once(' ').unwrap_or((target, ""));
+    (purpose.split('#').next().unwrap_or_default(), priced_for)
 }
 
 /// Compares what the booking needs with the ledger. Pure.
@@ -121,20 +133,25 @@ pub fn plan(booking: &Booking, ledger: &[Operation]) -> Plan {
     for session in open().filter(|session| Some(&session.id) != keep.map(|keep| &keep.id)) {
         begin(OperationKind::ExpireSession, &session.id);
     }
-    let target = session_target(booking);
-    let opened_before = booking.sessions.iter().any(|session| fits(session, booking) && fills(session, booking));
+    let target = session_target(booking, ledger);
+    // One that we expired ourselves (the booking was off, or another session was kept) was not the customer's chance.
+    let ours =
+        |session: &Session| session.state == SessionState::Expired && has(OperationKind::ExpireSession, &session.id);
+    let fills = |session: &&Session| fits(session, booking) && was_for(session, booking) && !ours(session);
+    let opened_before = booking.sessions.iter().any(|session| fills(&session));
     // The price is known by now, unless Calendly has said nothing yet that a price could be read from.
     let payable = matches!(booking.price, Some(Price::Amount { .. }));
     let wants_new = booking.wants_session && payable && keep.is_none() && !opened_before;
     if wants_new {
         begin(OperationKind::CreateSession, &target);
     }
-    for op in ledger.iter().filter(|op| op.kind == OperationKind::CreateSession && op.harmless) {
-        let alive = matches!(op.state, OperationState::Pending | OperationState::Failed);
-        if alive && !(wants_new && op.target == target) {
-            plan.abandon.push(op.id);
-        }
-    }
+    let is_wanted = |op: &Operation| match op.kind {
+        OperationKind::CreateSession => wants_new && op.target == target,
+        OperationKind::ExpireSession => open().any(|session| session.id == op.target && Some(session) != keep),
+        OperationKind::Refund => booking.refunds_owed.contains(&op.target),
+    };
+    let alive = ledger.iter().filter(|op| matches!(op.state, OperationState::Pending | OperationState::Failed));
+    plan.abandon = alive.filter(|op| op.harmless && !is_wanted(op)).map(|op| op.id).collect();
     plan
 }
 
@@ -144,6 +161,6 @@ fn fits(session: &Session, booking: &Booking) -> bool {
 }
 
 /// The session was opened for the present purpose.
-fn fills(session: &Session, booking: &Booking) -> bool {
+fn was_for(session: &Session, booking: &Booking) -> bool {
     session.opened.as_ref().is_some_and(|opened| opened.slot == booking.slot)
 }

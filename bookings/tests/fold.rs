@@ -3,7 +3,10 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail loudly")]
 
 use bookings::fact::SessionOpened;
-use bookings::{Booking, Details, Fact, FactKind, PaymentStatus, Plan, Price, RefundStatus, Status, fold, plan};
+use bookings::{
+    Booking, Details, Fact, FactKind, Operation, OperationKind, OperationState, PaymentStatus, Plan, Price,
+    RefundStatus, Status, fold, plan,
+};
 use jiff::Timestamp;
 use proptest::prelude::*;
 use uuid::Uuid;
@@ -113,7 +116,7 @@ use Status::{Canceled, Confirmed, PendingPayment};
 #[test]
 fn a_booking_wants_one_session_and_its_payment_confirms_it() {
     let mut facts = vec![priced(), created(10, "a")];
-    check(&facts, PendingPayment, Unpaid, "a", None, &["create_session 0.0 type"]);
+    check(&facts, PendingPayment, Unpaid, "a", None, &["create_session 0.0#0 type"]);
     facts.push(opened(11, "s", "0.0"));
     check(&facts, PendingPayment, Unpaid, "a", Some("s"), &[]);
     facts.push(paid(12, "s"));
@@ -200,7 +203,7 @@ fn a_canceled_booking_comes_back_unpaid_with_a_new_session() {
         refund(21, "r", "s", 5000, RefundStatus::Succeeded),
         moved(30, "a", "b"),
     ];
-    check(&facts, PendingPayment, Unpaid, "b", None, &["create_session 1.0 type"]);
+    check(&facts, PendingPayment, Unpaid, "b", None, &["create_session 1.0#0 type"]);
 }
 
 #[test]
@@ -208,7 +211,7 @@ fn an_expired_session_is_replaced_only_when_asked() {
     let mut facts = vec![priced(), created(10, "a"), opened(11, "s", "0.0"), expired(99, "s")];
     check(&facts, PendingPayment, Unpaid, "a", None, &[]);
     facts.push(fact(100, FactKind::CheckoutRequested));
-    check(&facts, PendingPayment, Unpaid, "a", None, &["create_session 0.1 type"]);
+    check(&facts, PendingPayment, Unpaid, "a", None, &["create_session 0.1#0 type"]);
 }
 
 /// Stripe tells whole seconds: a payment that followed a comeback within the second must not count as before it.
@@ -236,6 +239,53 @@ fn money_under_way_opens_no_second_session() {
     check(&facts, PendingPayment, Unpaid, "a", None, &[]);
     facts.push(fact(13, FactKind::SessionFailed { session_id: "s".to_owned() }));
     check(&facts, PendingPayment, Unpaid, "a", None, &[]);
+}
+
+/// A customer used the caller's link twice and one of the two appointments is cancelled: the other stands.
+#[test]
+fn a_cancel_of_one_of_two_appointments_leaves_the_other() {
+    let mut facts = vec![priced(), created(10, "a"), opened(11, "s", "0.0"), paid(12, "s"), created(20, "b")];
+    facts.push(canceled(30, "b"));
+    check(&facts, Confirmed, Paid, "a", Some("s"), &[]);
+    facts.push(canceled(40, "a"));
+    check(&facts, Canceled, RefundPending, "a", Some("s"), &["refund pi_s"]);
+}
+
+/// Two payments, of which the one that looked like the second has been sent back when the truth comes out.
+#[test]
+fn what_has_gone_back_is_not_kept_while_another_payment_is_here() {
+    let mut facts = vec![
+        priced(),
+        created(10, "a"),
+        opened(11, "s", "0.0"),
+        opened(12, "t", "0.0"),
+        paid(13, "s"),
+        paid(14, "t"),
+        refund(20, "r", "s", 5000, RefundStatus::Succeeded),
+    ];
+    check(&facts, Confirmed, Paid, "a", Some("t"), &[]);
+    facts.remove(5);
+    check(&facts, Confirmed, Refunded, "a", Some("s"), &["expire_session t"]);
+}
+
+/// A session that we expired was not the customer's chance: the booking came back before anybody knew it was gone.
+#[test]
+fn a_session_that_we_expired_is_replaced() {
+    let facts = [priced(), created(10, "a"), opened(11, "s", "0.0"), expired(12, "s"), moved(20, "a", "b")];
+    let operation = |kind, target: &str| Operation {
+        id: Uuid::new_v4(),
+        kind,
+        target: target.to_owned(),
+        state: OperationState::Done,
+        harmless: false,
+    };
+    let created = operation(OperationKind::CreateSession, "0.0#0 type");
+    let expired = operation(OperationKind::ExpireSession, "s");
+    let targets = |ledger: &[Operation]| -> Vec<String> {
+        plan(&fold(&facts), ledger).begin.into_iter().map(|begun| begun.target).collect()
+    };
+    assert_eq!(targets(&[created.clone(), expired]), ["0.0#1 type"]);
+    assert_eq!(targets(&[created]), Vec::<String>::new(), "Stripe's clock ended it: an operator decides");
 }
 
 #[test]

@@ -83,7 +83,7 @@ fn text(shown: &Shown) -> String {
         ("checkout", or_dash(&booking.checkout_url)),
         ("payment", or_dash(&booking.payment_intent_id)),
     ];
-    let facts = facts.map(|(name, value)| format!("{name:<10}{value}")).join("\n");
+    let facts = facts.map(|(name, value)| format!("{name:<10}{}", value.replace(char::is_control, " "))).join("\n");
     format!("{facts}\n\n{}", table(&["WHEN", "WHAT", "DETAIL"], &timeline(shown)))
 }
 

@@ -47,6 +47,9 @@ pub(crate) fn table(head: &[&str], rows: &[Vec<String>]) -> String {
         let padded: Vec<String> = cells.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
         format!("{}\n", padded.join("  ").trim_end())
     };
+    // Names come from a public form: what a terminal would obey is not printed.
+    let rows: Vec<Vec<String>> =
+        rows.iter().map(|row| row.iter().map(|cell| cell.replace(char::is_control, " ")).collect()).collect();
     let body: String = rows.iter().map(|row| line(row.iter().map(String::as_str).collect())).collect();
     format!("{}{body}", line(head.to_vec()))
 }

@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use bookings::store::{Claim, ClaimedOperation, Store};
+use bookings::store::{Claim, ClaimedOperation, Store, TryEnd};
 use bookings::{Fact, FactKind, OperationKind};
 use jiff::Timestamp;
 use tokio::time::Instant;
@@ -80,33 +80,48 @@ impl Executor {
     /// One try of one operation: do it, then settle it or say in the ledger why not.
     async fn attempt(&self, operation: &ClaimedOperation) -> Result<(), ProcessError> {
         match self.perform(operation).await {
-            Ok(facts) => {
+            Ok(Some(facts)) => {
                 self.store.settle(operation, &facts).await?;
                 Ok(())
             }
-            Err(ProcessError::Stripe(error)) if error.is_final() => {
-                self.store.fail(operation, &error.to_string()).await?;
-                Err(error.into())
+            Ok(None) => Ok(()),
+            Err(error) => {
+                let text = error.to_string();
+                let (may_be_done, key_is_spent, is_final) = match &error {
+                    ProcessError::Stripe(error) => (error.may_be_done(), error.spends_key(), error.is_final()),
+                    // Ours or the database's: what Stripe did is unknown.
+                    _ => (true, false, false),
+                };
+                let end = TryEnd { error: &text, may_be_done, key_is_spent };
+                let told = if is_final {
+                    self.store.fail(operation, &end).await
+                } else {
+                    self.store.release(operation, &end).await
+                };
+                // Without the note the lease runs out by itself, and the try counts as in doubt.
+                if let Err(unwritten) = told {
+                    tracing::debug!(error = %unwritten, "the end of a try could not be written to the ledger");
+                }
+                Err(error)
             }
-            Err(ProcessError::Stripe(error)) => {
-                self.store.release(operation, error.spends_key(), &error.to_string()).await?;
-                Err(error.into())
-            }
-            Err(error) => Err(error),
         }
     }
 
-    async fn perform(&self, operation: &ClaimedOperation) -> Result<Vec<Fact>, ProcessError> {
+    /// What became of it; `None` when it turned out that nobody wants it any more.
+    async fn perform(&self, operation: &ClaimedOperation) -> Result<Option<Vec<Fact>>, ProcessError> {
         if !operation.look_up {
-            return self.act(operation).await;
+            return self.act(operation).await.map(Some);
         }
         if let Some(facts) = self.look_up(operation).await? {
-            return Ok(facts);
+            return Ok(Some(facts));
         }
         // Stripe does not have it, so the earlier tries came to nothing and a new key cannot do it twice.
+        if !self.store.reconsider(operation).await? {
+            return Ok(None);
+        }
         let renewed = self.store.renew_key(operation).await?;
         self.stripe.ready().await;
-        self.act(&renewed).await
+        self.act(&renewed).await.map(Some)
     }
 
     async fn act(&self, operation: &ClaimedOperation) -> Result<Vec<Fact>, ProcessError> {
@@ -114,7 +129,7 @@ impl Executor {
         match operation.kind {
             OperationKind::CreateSession => {
                 let session = self.stripe.create_session(key, &operation.params).await?;
-                session_facts(operation, session)
+                self.session_facts(operation, session).await
             }
             OperationKind::ExpireSession => self.expire(operation).await,
             OperationKind::Refund => match self.stripe.refund(key, &operation.params).await {
@@ -142,7 +157,7 @@ impl Executor {
             }
             Err(error) => return Err(error.into()),
         };
-        outcome_facts(operation, session)
+        self.outcome_facts(operation, session).await
     }
 
     /// What Stripe has of an operation whose key can no longer tell.
@@ -150,15 +165,18 @@ impl Executor {
         let id = operation.id.to_string();
         match operation.kind {
             OperationKind::CreateSession => {
-                // A minute for the two clocks to differ.
-                let since = operation.created_at.as_second() - 60;
-                let found = self.stripe.session_of(&id, since).await?;
-                found.map(|session| session_facts(operation, session)).transpose()
+                // A minute for the two clocks to differ, and for a request that was under way.
+                let last = operation.last_tried_at.unwrap_or(operation.created_at);
+                let window = (operation.created_at.as_second() - 60, last.as_second() + 120);
+                match self.stripe.session_of(&id, window).await? {
+                    Some(session) => self.session_facts(operation, session).await.map(Some),
+                    None => Ok(None),
+                }
             }
             OperationKind::ExpireSession => {
                 let session = self.stripe.session(&operation.target).await?;
                 let open = session.status.as_deref() == Some("open");
-                if open { Ok(None) } else { outcome_facts(operation, session).map(Some) }
+                if open { Ok(None) } else { self.outcome_facts(operation, session).await.map(Some) }
             }
             OperationKind::Refund => {
                 let mut refunds = self.stripe.refunds_of(&operation.target).await?;
@@ -167,47 +185,59 @@ impl Executor {
             }
         }
     }
+
+    /// A session that was opened: what it is, and what has become of it if it was found later.
+    async fn session_facts(
+        &self,
+        operation: &ClaimedOperation,
+        session: CheckoutSession,
+    ) -> Result<Vec<Fact>, ProcessError> {
+        let (slot, priced_for) = bookings::parse_session_target(&operation.target);
+        let opened = bookings::fact::SessionOpened {
+            session_id: session.id.clone(),
+            url: session.url.clone(),
+            amount: session.amount_total.unwrap_or_default(),
+            currency: session.currency.clone().unwrap_or_default(),
+            priced_for: priced_for.to_owned(),
+            slot: slot.to_owned(),
+        };
+        let opened_at = Timestamp::from_second(session.created).unwrap_or(operation.created_at);
+        let mut facts = vec![fact(operation, "opened", "session.opened", opened_at, FactKind::SessionOpened(opened))];
+        if session.status.as_deref().is_some_and(|status| status != "open") {
+            facts.extend(self.outcome_facts(operation, session).await?);
+        }
+        Ok(facts)
+    }
+
+    /// How a session ended.
+    async fn outcome_facts(
+        &self,
+        operation: &ClaimedOperation,
+        session: CheckoutSession,
+    ) -> Result<Vec<Fact>, ProcessError> {
+        let session_id = session.id.clone();
+        let (name, event_type, at, kind) = match (session.status.as_deref(), session.payment_status.as_deref()) {
+            (Some("expired"), _) => {
+                ("expired", "session.expired", Timestamp::now(), FactKind::SessionExpired { session_id })
+            }
+            (Some("complete"), Some("paid")) => {
+                // The session does not tell when: the charge does. Which of two payments is the second hangs on it.
+                let intent = session.payment_intent.clone().unwrap_or_default();
+                let at = self.stripe.paid_at(&intent).await?.unwrap_or_else(Timestamp::now);
+                ("paid", "session.paid", at, paid_fact(session)?)
+            }
+            (Some("complete"), _) => {
+                ("processing", "session.processing", Timestamp::now(), FactKind::SessionProcessing { session_id })
+            }
+            _ => return Err(ProcessError::Unusable("Stripe's session is neither open, complete nor expired")),
+        };
+        Ok(vec![fact(operation, name, event_type, at, kind)])
+    }
 }
 
 fn fact(operation: &ClaimedOperation, name: &str, event_type: &str, occurred_at: Timestamp, kind: FactKind) -> Fact {
     let id = Uuid::new_v5(&operation.id, name.as_bytes());
     Fact { id, event_type: event_type.to_owned(), occurred_at, kind }
-}
-
-/// A session that was opened: what it is, and what has become of it if it was found later.
-fn session_facts(operation: &ClaimedOperation, session: CheckoutSession) -> Result<Vec<Fact>, ProcessError> {
-    // The target is the purpose and the event type, see `bookings::plan::session_target`.
-    let (slot, priced_for) = operation.target.split_once(' ').unwrap_or((&operation.target, ""));
-    let opened = bookings::fact::SessionOpened {
-        session_id: session.id.clone(),
-        url: session.url.clone(),
-        amount: session.amount_total.unwrap_or_default(),
-        currency: session.currency.clone().unwrap_or_default(),
-        priced_for: priced_for.to_owned(),
-        slot: slot.to_owned(),
-    };
-    let opened_at = Timestamp::from_second(session.created).unwrap_or(operation.created_at);
-    let mut facts = vec![fact(operation, "opened", "session.opened", opened_at, FactKind::SessionOpened(opened))];
-    if session.status.as_deref().is_some_and(|status| status != "open") {
-        facts.extend(outcome_facts(operation, session)?);
-    }
-    Ok(facts)
-}
-
-/// How a session ended.
-fn outcome_facts(operation: &ClaimedOperation, session: CheckoutSession) -> Result<Vec<Fact>, ProcessError> {
-    let now = Timestamp::now();
-    let session_id = session.id.clone();
-    Ok(match (session.status.as_deref(), session.payment_status.as_deref()) {
-        (Some("expired"), _) => {
-            vec![fact(operation, "expired", "session.expired", now, FactKind::SessionExpired { session_id })]
-        }
-        (Some("complete"), Some("paid")) => vec![fact(operation, "paid", "session.paid", now, paid_fact(session)?)],
-        (Some("complete"), _) => {
-            vec![fact(operation, "processing", "session.processing", now, FactKind::SessionProcessing { session_id })]
-        }
-        _ => return Err(ProcessError::Unusable("Stripe's session is neither open, complete nor expired")),
-    })
 }
 
 fn refund_facts(operation: &ClaimedOperation, refunds: &[Refund]) -> Vec<Fact> {

@@ -69,6 +69,6 @@ fn stripe_class(error: &StripeError) -> ErrorClass {
         | StripeError::Unreadable { .. }
         // A wrong or revoked key is the operator's to mend: the events must not pile up in the DLQ meanwhile.
         | StripeError::Credentials { .. } => ErrorClass::Transient,
-        StripeError::Refused { .. } => ErrorClass::Permanent,
+        StripeError::Refused { .. } | StripeError::GaveUp { .. } => ErrorClass::Permanent,
     }
 }

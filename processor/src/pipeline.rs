@@ -3,7 +3,7 @@
 use std::panic::AssertUnwindSafe;
 use std::time::Instant;
 
-use bookings::store::Store;
+use bookings::store::{Store, StoreError, Subject};
 use futures_util::FutureExt;
 use jiff::Timestamp;
 use runtime::kafka::Record;
@@ -45,7 +45,11 @@ impl Pipeline {
             Meaning::Fact(fact) => *fact,
             Meaning::Nothing => return Ok(Outcome::Ignored),
         };
-        let recorded = self.store.record(&subject, &fact).await?;
+        let recorded = match (self.store.record(&subject, &fact).await, &subject) {
+            // Another product's: its metadata does not say that it is ours.
+            (Err(StoreError::UnknownBooking(_)), Subject::Perhaps(_)) => return Ok(Outcome::Ignored),
+            (recorded, _) => recorded?,
+        };
         if recorded.has_work {
             self.executor.run(recorded.booking_id).await?;
         }

@@ -133,7 +133,7 @@ pub fn fold(facts: &[Fact]) -> Booking {
         no_show: no_show(facts),
         refunds_owed: returned.into_iter().filter(|intent| ledger.is_unreturned(intent)).map(str::to_owned).collect(),
         slot: format!("{}.{}", walk.era, walk.requests),
-        wants_session: status == Status::PendingPayment && !processing,
+        wants_session: status == Status::PendingPayment && !processing && walk.current.is_some(),
         sessions: ledger.sessions,
     }
 }

@@ -170,6 +170,12 @@ impl Ledger {
         tried < self.amount_of(intent) && !self.is_fully_returned(intent)
     }
 
+    /// A refund of all of it is under way or done.
+    pub(super) fn is_returning(&self, intent: &str) -> bool {
+        let asked = self.refunds_of(intent).filter(|refund| refund.status != RefundStatus::Failed);
+        asked.map(|refund| refund.amount).sum::<i64>() >= self.amount_of(intent)
+    }
+
     fn is_fully_returned(&self, intent: &str) -> bool {
         let sum = |status: RefundStatus| -> i64 {
             self.refunds_of(intent).filter(|refund| refund.status == status).map(|refund| refund.amount).sum()

@@ -59,24 +59,43 @@ impl Walk {
         let mut walk = Self { current: None, active: true, kept: None, era: 0, requests: 0, priced_for: String::new() };
         let types = event_types(facts);
         let mut left = BTreeSet::new();
+        // Invitees whose appointment stands, in the order in which they came. More than one only when a customer has
+        // used the caller's link twice.
+        let mut standing: Vec<&str> = Vec::new();
         for step in steps(facts, ledger) {
             match step {
-                Step::Booked(details) => walk.book(details, &mut left, &types),
+                Step::Booked(details) => {
+                    walk.book(details, &mut left, &types);
+                    standing.retain(|invitee| !left.contains(invitee));
+                    let invitee = details.invitee_uri.as_str();
+                    if !left.contains(invitee) && !standing.contains(&invitee) {
+                        standing.push(invitee);
+                    }
+                }
                 Step::CheckoutRequested => walk.requests += 1,
                 Step::Paid(payment) => {
-                    // A second payment, or one for a cancelled booking, is not kept.
-                    if walk.active && walk.kept.is_none() {
+                    // A second payment, or one for a cancelled booking, is not kept; except that money which has gone
+                    // back cannot be the money that we keep.
+                    let gone = |kept: &String| ledger.is_returning(kept) && !ledger.is_returning(&payment.intent);
+                    if walk.active && walk.kept.as_ref().is_none_or(gone) {
                         walk.kept = Some(payment.intent.clone());
                     }
                 }
                 Step::Left(details) => {
                     walk.begin_with(details, &types);
                     left.insert(details.invitee_uri.as_str());
+                    standing.retain(|invitee| *invitee != details.invitee_uri);
                 }
                 Step::Canceled(details) => {
                     walk.begin_with(details, &types);
                     // Cancelling an invitee that a reschedule had already replaced says nothing about the new one.
-                    if !left.contains(details.invitee_uri.as_str()) {
+                    if left.contains(details.invitee_uri.as_str()) {
+                        continue;
+                    }
+                    standing.retain(|invitee| *invitee != details.invitee_uri);
+                    if let Some(last) = standing.last() {
+                        walk.current = Some((*last).to_owned());
+                    } else {
                         walk.active = false;
                         walk.kept = None;
                     }

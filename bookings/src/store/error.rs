@@ -68,11 +68,13 @@ fn describe(db: &DbError) -> String {
 
 /// SQLSTATE classes that pass by themselves: <https://www.postgresql.org/docs/current/errcodes-appendix.html>.
 fn is_passing(code: &SqlState) -> bool {
-    // 08 connection, 40 rollback (deadlock, serialization), 53 resources, 55 lock not available,
-    // 57 operator intervention (shutdown, cancel, timeout), 58 system, 25006 a replica that is not primary yet,
-    // 28 and 3D: credentials or a database that are about to exist or to be rotated; 42P01: not migrated yet.
+    // 08 connection, 40 rollback (deadlock, serialization), 53 resources, 55 lock not available, 57 operator intervention
+    // (shutdown, cancel, timeout), 58 system, XX internal, 25 a replica that is not primary yet. What an operator can
+    // mend must not empty the topic into the DLQ: 28 and 3D credentials and database, 42 privileges and a schema that is
+    // not migrated yet, 0A and 26 statements that a migration or a connection pooler has made invalid.
+    const CLASSES: [&str; 13] = ["08", "0A", "25", "26", "28", "3D", "40", "42", "53", "55", "57", "58", "XX"];
     let class = code.code().get(..2).unwrap_or_default();
-    matches!(class, "08" | "28" | "3D" | "40" | "53" | "55" | "57" | "58")
-        || *code == SqlState::READ_ONLY_SQL_TRANSACTION
-        || *code == SqlState::UNDEFINED_TABLE
+    // A row that somebody else inserted or deleted in the same moment: the next try sees it.
+    let raced = [SqlState::UNIQUE_VIOLATION, SqlState::FOREIGN_KEY_VIOLATION];
+    CLASSES.contains(&class) || raced.contains(code)
 }

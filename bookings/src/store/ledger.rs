@@ -34,6 +34,10 @@ pub struct ClaimedOperation {
     pub look_up: bool,
     /// When it was planned.
     pub created_at: Timestamp,
+    /// When it was last tried before, if it was: nothing of it was created later than some seconds after that.
+    pub last_tried_at: Option<Timestamp>,
+    /// An earlier try may have been done at Stripe.
+    pub was_in_doubt: bool,
     lease: Uuid,
 }
 
@@ -54,11 +58,14 @@ impl Store {
         let client = self.client().await?;
         let statement = client
             .prepare_cached(
-                "UPDATE stripe_operations SET lease = $3, lease_until = now() + $4 * interval '1 second', \
-                 attempts = attempts + 1, first_tried_at = coalesce(first_tried_at, now()) WHERE id = ( \
-                   SELECT id FROM stripe_operations WHERE booking_id = $1 AND state = 'pending' AND id <> ALL($2) \
+                // Until its outcome is known, a try is in doubt: that is what a crash leaves behind.
+                "UPDATE stripe_operations AS op SET lease = $3, lease_until = now() + $4 * interval '1 second', \
+                 attempts = attempts + 1, first_tried_at = coalesce(first_tried_at, now()), last_tried_at = now(), \
+                 in_doubt = true FROM (SELECT id, in_doubt, last_tried_at FROM stripe_operations \
+                   WHERE booking_id = $1 AND state = 'pending' AND id <> ALL($2) \
                    AND (lease_until IS NULL OR lease_until < now()) ORDER BY created_at, id LIMIT 1 FOR UPDATE SKIP LOCKED) \
-                 RETURNING id, booking_id, kind, target, idempotency_key, params, look_up, created_at, first_tried_at, attempts",
+                 AS before WHERE op.id = before.id RETURNING op.id, booking_id, kind, target, idempotency_key, params, \
+                 look_up, created_at, first_tried_at, attempts, before.in_doubt, before.last_tried_at",
             )
             .await?;
         let token = Uuid::new_v4();
@@ -83,6 +90,8 @@ impl Store {
             params,
             look_up,
             created_at: row.get(7),
+            was_in_doubt: row.get(10),
+            last_tried_at: row.get(11),
             lease: token,
         };
         // Planned so long ago that Stripe would refuse the expiry, and never tried: nothing to look for.
@@ -144,7 +153,8 @@ impl Store {
         let row = client
             .query_opt(
                 "UPDATE stripe_operations SET keys_used = keys_used + 1, idempotency_key = id::text || '-' || (keys_used + 1), \
-                 params = $3, look_up = false, first_tried_at = now() WHERE id = $1 AND lease = $2 RETURNING idempotency_key",
+                 params = $3, look_up = false, first_tried_at = now(), in_doubt = true, \
+                 lease_until = greatest(lease_until, now() + interval '15 seconds') WHERE id = $1 AND lease = $2 RETURNING idempotency_key",
                 &[&operation.id, &operation.lease, &Json(&renewed.params)],
             )
             .await?;
@@ -172,29 +182,64 @@ impl Store {
         Ok(has_work)
     }
 
-    /// Gives the lease back after a try whose outcome leaves the operation pending. With `look_up` the key is spent:
-    /// Stripe has saved a failure under it.
-    pub async fn release(&self, operation: &ClaimedOperation, look_up: bool, error: &str) -> Result<(), StoreError> {
+    /// A look at Stripe has shown that no try was ever done: plans anew. False when nobody wants the operation any more.
+    pub async fn reconsider(&self, operation: &ClaimedOperation) -> Result<bool, StoreError> {
+        let mut client = self.client().await?;
+        let tx = client.transaction().await?;
+        let booking_id = resolve::by_id(&tx, operation.booking_id).await?;
+        let held = "UPDATE stripe_operations SET in_doubt = false WHERE id = $1 AND lease = $2";
+        tx.execute(held, &[&operation.id, &operation.lease]).await?;
+        self.refresh(&tx, booking_id).await?;
+        let wanted = "SELECT state = 'pending' AND lease = $2 FROM stripe_operations WHERE id = $1";
+        let wanted = tx.query_one(wanted, &[&operation.id, &operation.lease]).await?.get(0);
+        tx.commit().await?;
+        Ok(wanted)
+    }
+
+    /// Gives the lease back after a try that leaves the operation pending.
+    pub async fn release(&self, operation: &ClaimedOperation, end: &TryEnd<'_>) -> Result<(), StoreError> {
         let client = self.client().await?;
         client
             .execute(
-                "UPDATE stripe_operations SET lease_until = NULL, look_up = look_up OR $3, error = $4 WHERE id = $1 AND lease = $2",
-                &[&operation.id, &operation.lease, &look_up, &error],
+                "UPDATE stripe_operations SET lease_until = NULL, look_up = look_up OR $3, in_doubt = $4, error = $5 \
+                 WHERE id = $1 AND lease = $2",
+                &[&operation.id, &operation.lease, &end.key_is_spent, &end.in_doubt(operation), &end.error],
             )
             .await?;
         Ok(())
     }
 
-    /// Stripe refused the operation for good. It stays in the ledger, visibly, until an event is delivered again.
-    pub async fn fail(&self, operation: &ClaimedOperation, error: &str) -> Result<(), StoreError> {
-        let client = self.client().await?;
-        client
-            .execute(
-                "UPDATE stripe_operations SET state = 'failed', lease_until = NULL, settled_at = now(), error = $3 \
-                 WHERE id = $1 AND lease = $2",
-                &[&operation.id, &operation.lease, &error],
-            )
-            .await?;
+    /// Stripe refused the operation for good. It stays in the ledger, and in the booking's state, until an event of the
+    /// booking is delivered again.
+    pub async fn fail(&self, operation: &ClaimedOperation, end: &TryEnd<'_>) -> Result<(), StoreError> {
+        let mut client = self.client().await?;
+        let tx = client.transaction().await?;
+        let booking_id = resolve::by_id(&tx, operation.booking_id).await?;
+        tx.execute(
+            "UPDATE stripe_operations SET state = 'failed', lease_until = NULL, settled_at = now(), in_doubt = $3, \
+             error = $4 WHERE id = $1 AND lease = $2",
+            &[&operation.id, &operation.lease, &end.in_doubt(operation), &end.error],
+        )
+        .await?;
+        self.refresh(&tx, booking_id).await?;
+        tx.commit().await?;
         Ok(())
+    }
+}
+
+/// How a try ended that did not settle its operation.
+#[derive(Clone, Copy, Debug)]
+pub struct TryEnd<'a> {
+    /// What went wrong, without personal data.
+    pub error: &'a str,
+    /// Stripe may have done it all the same.
+    pub may_be_done: bool,
+    /// Stripe has saved a failure under the key, which can bring no other answer any more.
+    pub key_is_spent: bool,
+}
+
+impl TryEnd<'_> {
+    fn in_doubt(&self, operation: &ClaimedOperation) -> bool {
+        self.may_be_done || operation.was_in_doubt
     }
 }

@@ -17,7 +17,7 @@ use tokio_postgres::NoTls;
 use tokio_postgres::config::SslMode;
 
 pub use self::error::{StoreError, UrlError};
-pub use self::ledger::{Claim, ClaimedOperation};
+pub use self::ledger::{Claim, ClaimedOperation, TryEnd};
 pub use self::params::CheckoutTerms;
 pub use self::prices::ListedPrice;
 pub use self::record::{CheckoutRequest, Recorded, Subject};

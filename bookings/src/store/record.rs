@@ -1,5 +1,6 @@
 //! Recording a fact: the history and everything that follows from it change in one transaction.
 
+use deadpool_postgres::Client;
 use jiff::Timestamp;
 use uuid::Uuid;
 
@@ -13,8 +14,10 @@ use crate::fold::fold;
 pub enum Subject {
     /// The one that this invitee belongs to; created when nobody has heard of it.
     Invitee(Box<Details>),
-    /// The one that Stripe's metadata names; it must exist.
+    /// The one that Stripe's metadata names; it must exist, sooner or later.
     Booking(Uuid),
+    /// The one with this id, if it is one of ours: other products on the same Stripe account have references too.
+    Perhaps(Uuid),
 }
 
 /// What recording a fact led to.
@@ -49,11 +52,14 @@ impl Store {
         let tx = client.transaction().await?;
         let booking_id = match subject {
             Subject::Invitee(details) => resolve::by_invitee(&tx, details).await?,
-            Subject::Booking(id) => resolve::by_id(&tx, *id).await?,
+            Subject::Booking(id) | Subject::Perhaps(id) => resolve::by_id(&tx, *id).await?,
         };
         let is_new = refresh::insert_fact(&tx, booking_id, fact).await?;
-        refresh::revive_failed(&tx, booking_id).await?;
-        let has_work = self.refresh(&tx, booking_id).await?;
+        let mut has_work = self.refresh(&tx, booking_id).await?;
+        if !is_new {
+            // Only what is still wanted is left by now.
+            has_work |= refresh::revive_failed(&tx, booking_id).await?;
+        }
         tx.commit().await?;
         Ok(Recorded { booking_id, is_new, has_work })
     }
@@ -91,14 +97,21 @@ impl Store {
         let rows = client.query("SELECT booking_id FROM checkout_requests LIMIT 100", &[]).await?;
         let mut planned = Vec::new();
         for row in rows {
-            let requested: Uuid = row.get(0);
-            let tx = client.transaction().await?;
-            let booking_id = resolve::by_id(&tx, requested).await?;
-            self.refresh(&tx, booking_id).await?;
-            tx.execute("DELETE FROM checkout_requests WHERE booking_id = $1", &[&requested]).await?;
-            tx.commit().await?;
-            planned.push(booking_id);
+            match self.plan_request(&mut client, row.get(0)).await {
+                Ok(booking_id) => planned.push(booking_id),
+                // One booking that cannot be planned must not keep the others waiting.
+                Err(error) => tracing::warn!(%error, "a requested checkout session could not be planned"),
+            }
         }
         Ok(planned)
+    }
+
+    async fn plan_request(&self, client: &mut Client, requested: Uuid) -> Result<Uuid, StoreError> {
+        let tx = client.transaction().await?;
+        let booking_id = resolve::by_id(&tx, requested).await?;
+        self.refresh(&tx, booking_id).await?;
+        tx.execute("DELETE FROM checkout_requests WHERE booking_id = $1", &[&requested]).await?;
+        tx.commit().await?;
+        Ok(booking_id)
     }
 }

@@ -8,19 +8,20 @@ use uuid::Uuid;
 use super::error::StoreError;
 use super::{Store, params, prices};
 use crate::fact::{Fact, FactKind};
-use crate::fold::{Booking, fold};
+use crate::fold::{Booking, PaymentStatus, fold};
 use crate::plan::{Operation, OperationKind, OperationState, Plan, plan};
 use crate::price::Price;
 
 /// Adds a fact to the history. True when it is new.
 ///
-/// Two reports of one happening may differ in its time: the earliest counts, whichever comes first.
+/// Two reports of one happening may differ, in its time or in what they tell: the earliest counts, whichever comes first.
 pub(super) async fn insert_fact(tx: &Transaction<'_>, booking_id: Uuid, fact: &Fact) -> Result<bool, StoreError> {
     let statement = tx
         .prepare_cached(
             "INSERT INTO booking_events (event_id, booking_id, event_type, occurred_at, fact) VALUES ($1, $2, $3, $4, $5) \
-             ON CONFLICT (event_id) DO UPDATE SET occurred_at = excluded.occurred_at \
-             WHERE booking_events.occurred_at > excluded.occurred_at RETURNING xmax = 0",
+             ON CONFLICT (event_id) DO UPDATE SET occurred_at = excluded.occurred_at, fact = excluded.fact \
+             WHERE (booking_events.occurred_at, booking_events.fact::text) > (excluded.occurred_at, excluded.fact::text) \
+             RETURNING xmax = 0",
         )
         .await?;
     let values: [&(dyn tokio_postgres::types::ToSql + Sync); 5] =
@@ -29,16 +30,15 @@ pub(super) async fn insert_fact(tx: &Transaction<'_>, booking_id: Uuid, fact: &F
     Ok(row.is_some_and(|row| row.get(0)))
 }
 
-/// Makes operations pending again that Stripe had refused for good. They look before they act.
-pub(super) async fn revive_failed(tx: &Transaction<'_>, booking_id: Uuid) -> Result<(), StoreError> {
+/// Makes operations pending again that Stripe had refused for good. They look before they act. True when there were any.
+pub(super) async fn revive_failed(tx: &Transaction<'_>, booking_id: Uuid) -> Result<bool, StoreError> {
     let statement = tx
         .prepare_cached(
             "UPDATE stripe_operations SET state = 'pending', look_up = true, settled_at = NULL \
              WHERE booking_id = $1 AND state = 'failed'",
         )
         .await?;
-    tx.execute(&statement, &[&booking_id]).await?;
-    Ok(())
+    Ok(tx.execute(&statement, &[&booking_id]).await? > 0)
 }
 
 impl Store {
@@ -54,6 +54,11 @@ impl Store {
         }
         let ledger = load_ledger(tx, booking_id).await?;
         let plan = plan(&booking, &ledger);
+        // A refund that Stripe will not make is as failed as one that it could not make.
+        let refused = |op: &Operation| op.kind == OperationKind::Refund && op.state == OperationState::Failed;
+        if booking.payment_status == PaymentStatus::RefundPending && ledger.iter().any(refused) {
+            booking.payment_status = PaymentStatus::RefundFailed;
+        }
         self.write_plan(tx, booking_id, &booking, &plan).await?;
         write_booking(tx, booking_id, &booking).await?;
         let waiting = |op: &&Operation| op.state == OperationState::Pending && !plan.abandon.contains(&op.id);
@@ -87,7 +92,7 @@ impl Store {
             let statement = tx
                 .prepare_cached(
                     "UPDATE stripe_operations SET state = 'abandoned', settled_at = now() \
-                     WHERE id = ANY($1) AND (state = 'failed' OR (state = 'pending' AND attempts = 0))",
+                     WHERE id = ANY($1) AND state IN ('pending', 'failed') AND NOT in_doubt",
                 )
                 .await?;
             tx.execute(&statement, &[&plan.abandon]).await?;
@@ -124,7 +129,7 @@ pub(super) async fn load_facts(tx: &Transaction<'_>, booking_id: Uuid) -> Result
 async fn load_ledger(tx: &Transaction<'_>, booking_id: Uuid) -> Result<Vec<Operation>, StoreError> {
     let statement = tx
         .prepare_cached(
-            "SELECT id, kind, target, state, attempts = 0 OR state = 'failed' FROM stripe_operations \
+            "SELECT id, kind, target, state, NOT in_doubt FROM stripe_operations \
              WHERE booking_id = $1 ORDER BY created_at, id",
         )
         .await?;
@@ -161,7 +166,11 @@ async fn write_booking(tx: &Transaction<'_>, booking_id: Uuid, booking: &Booking
             "UPDATE bookings SET reference = coalesce(reference, $2), invitee_uri = nullif($3, ''), event_uri = $4, \
              event_type_uri = $5, event_name = $6, invitee_email = $7, invitee_name = $8, start_time = $9, end_time = $10, \
              status = $11, payment_status = $12, amount_minor = $13, currency = $14, checkout_session_id = $15, \
-             checkout_url = $16, payment_intent_id = $17, no_show = $18, updated_at = now() WHERE id = $1",
+             checkout_url = $16, payment_intent_id = $17, no_show = $18, updated_at = now() WHERE id = $1 \
+             AND (reference, invitee_uri, event_uri, event_type_uri, event_name, invitee_email, invitee_name, start_time, \
+             end_time, status, payment_status, amount_minor, currency, checkout_session_id, checkout_url, \
+             payment_intent_id, no_show) IS DISTINCT FROM (coalesce(reference, $2), nullif($3, ''), $4, $5, $6, $7, $8, $9, \
+             $10, $11, $12, $13, $14, $15, $16, $17, $18)",
         )
         .await?;
     tx.execute(

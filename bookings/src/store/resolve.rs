@@ -12,11 +12,13 @@ use crate::fact::Details;
 /// each other and never deadlock.
 pub(super) async fn by_invitee(tx: &Transaction<'_>, details: &Details) -> Result<Uuid, StoreError> {
     let invitees = invitees(details);
-    // Two events may be the first of the same booking: the invitees are locked before there is a row to lock.
+    // Two events may be the first of the same booking: invitees and reference are locked before there is a row to lock.
+    let reference = details.reference.as_ref().map(|reference| format!("reference {reference}"));
+    let names: Vec<&str> = invitees.iter().copied().chain(reference.as_deref()).collect();
     tx.execute(
         "SELECT pg_advisory_xact_lock(key) FROM (SELECT DISTINCT hashtextextended(uri, 0) AS key \
          FROM unnest($1::text[]) AS uri ORDER BY key) AS keys",
-        &[&invitees],
+        &[&names],
     )
     .await?;
     let mut found = candidates(tx, &invitees, details.reference.as_deref()).await?;

@@ -7,7 +7,9 @@ use schemas::CalendlyEvent;
 use super::Meaning;
 use crate::failure::ProcessError;
 
-/// The longest text that is kept; a name or an address beyond it is no name or address.
+/// Longest URI, e-mail address and reference, in bytes: an index takes no more than 2.7 kB, and what is longer is none.
+const MAX_NAME: usize = 2000;
+/// Longest name of a person or an event, in characters; the rest is cut.
 const MAX_TEXT: usize = 2000;
 
 /// A fact about the booking of the event's invitee.
@@ -28,22 +30,30 @@ fn details(event: &CalendlyEvent) -> Result<Details, ProcessError> {
     if invitee.uri.is_empty() {
         return Err(ProcessError::Unusable("the invitee's URI is empty"));
     }
+    if invitee.uri.len() > MAX_NAME {
+        return Err(ProcessError::Unusable("the invitee's URI is too long to be one"));
+    }
     let scheduled = event.scheduled_event.as_ref();
     let paid = invitee.payment.as_ref().is_some_and(|payment| payment.successful == Some(true));
     Ok(Details {
         invitee_uri: storable(&invitee.uri),
-        old_invitee: text(invitee.old_invitee.as_deref()),
-        new_invitee: text(invitee.new_invitee.as_deref()),
-        event_uri: text(invitee.event.as_deref().or(scheduled.and_then(|s| s.uri.as_deref()))),
-        event_type_uri: text(scheduled.and_then(|s| s.event_type.as_deref())),
+        old_invitee: name(invitee.old_invitee.as_deref()),
+        new_invitee: name(invitee.new_invitee.as_deref()),
+        event_uri: name(invitee.event.as_deref().or(scheduled.and_then(|s| s.uri.as_deref()))),
+        event_type_uri: name(scheduled.and_then(|s| s.event_type.as_deref())),
         event_name: text(scheduled.and_then(|s| s.name.as_deref())),
-        email: text(invitee.email.as_deref()),
+        email: name(invitee.email.as_deref()),
         name: text(invitee.name.as_deref()),
         start_time: scheduled.and_then(|s| s.start_time),
         end_time: scheduled.and_then(|s| s.end_time),
-        reference: text(invitee.reference.as_deref()),
+        reference: name(invitee.reference.as_deref()),
         paid_at_calendly: paid,
     })
+}
+
+/// What is too long is left out: cut, it would name something else.
+fn name(value: Option<&str>) -> Option<String> {
+    value.filter(|value| !value.is_empty() && value.len() <= MAX_NAME).map(storable)
 }
 
 fn text(value: Option<&str>) -> Option<String> {

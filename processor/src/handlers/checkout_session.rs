@@ -32,10 +32,12 @@ pub(super) fn expired(event: &StripeEvent) -> Result<Meaning, ProcessError> {
 /// The fact that a session was paid.
 pub(crate) fn paid_fact(session: CheckoutSession) -> Result<FactKind, ProcessError> {
     let payment_intent = session.payment_intent.ok_or(ProcessError::Unusable("a paid session names no payment"))?;
+    // A payment of unknown size would look returned before anything was.
+    let amount = session.amount_total.ok_or(ProcessError::Unusable("a paid session names no amount"))?;
     Ok(FactKind::SessionPaid {
         session_id: session.id,
         payment_intent,
-        amount: session.amount_total.unwrap_or_default(),
+        amount,
         currency: session.currency.unwrap_or_default(),
     })
 }

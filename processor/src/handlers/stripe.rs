@@ -28,10 +28,26 @@ pub(super) fn object<T: DeserializeOwned>(event: &StripeEvent) -> Result<T, Proc
     Ok(envelope.data.object)
 }
 
-/// A fact about the booking that the object's metadata names. Without such a name the object is not ours.
+/// The booking that the object's metadata names.
+fn named(event: &StripeEvent) -> Option<Uuid> {
+    #[derive(Deserialize)]
+    struct Named {
+        metadata: Metadata,
+    }
+    #[derive(Deserialize)]
+    struct Metadata {
+        booking_id: String,
+    }
+    object::<Named>(event).ok()?.metadata.booking_id.parse().ok()
+}
+
+/// A fact about the booking that the object's metadata names, or its reference. Without such a name it is not ours.
 pub(super) fn fact(event: &StripeEvent, kind: FactKind) -> Meaning {
-    let Some(booking_id) = event.booking_id.as_deref().and_then(|id| id.parse::<Uuid>().ok()) else {
-        return Meaning::Nothing;
+    let referred = event.booking_id.as_deref().and_then(|id| id.parse::<Uuid>().ok());
+    let subject = match (named(event), referred) {
+        (Some(booking_id), _) => Subject::Booking(booking_id),
+        (None, Some(booking_id)) => Subject::Perhaps(booking_id),
+        (None, None) => return Meaning::Nothing,
     };
     let fact = Fact {
         id: Uuid::new_v5(&STRIPE_EVENTS, event.event_id.as_bytes()),
@@ -39,5 +55,5 @@ pub(super) fn fact(event: &StripeEvent, kind: FactKind) -> Meaning {
         occurred_at: event.occurred_at,
         kind,
     };
-    Meaning::fact(Subject::Booking(booking_id), fact)
+    Meaning::fact(subject, fact)
 }

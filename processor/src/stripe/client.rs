@@ -4,6 +4,7 @@ use std::num::NonZeroU32;
 use std::time::{Duration, Instant};
 
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
+use jiff::Timestamp;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Method, RequestBuilder, StatusCode, Url};
 use runtime::metrics as names;
@@ -11,7 +12,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::de::DeserializeOwned;
 
 use super::error::StripeError;
-use super::objects::{CheckoutSession, ErrorBody, Page, Refund};
+use super::objects::{CheckoutSession, ErrorBody, Page, PaymentIntent, Refund};
 use crate::config::StripeConfig;
 
 /// The version whose parameters and answers this code knows.
@@ -83,11 +84,23 @@ impl Stripe {
         self.list("list_refunds", "/v1/refunds", &filter, |refund: &Refund| refund.id.clone(), |_| false).await
     }
 
-    /// The session that an operation opened since `created`, if it did.
+    /// When a payment was made, if it was.
+    pub async fn paid_at(&self, payment_intent: &str) -> Result<Option<Timestamp>, StripeError> {
+        let path = format!("/v1/payment_intents/{}", segment(payment_intent));
+        let expand = [("expand[]", "latest_charge".to_owned())];
+        let intent: PaymentIntent = self.get("get_payment_intent", &path, &expand).await?;
+        Ok(intent.latest_charge.and_then(|charge| Timestamp::from_second(charge.created).ok()))
+    }
+
+    /// The session that an operation opened within `window` (Unix seconds), if it did.
     ///
     /// Stripe cannot search sessions by metadata, so the list of that time is read.
-    pub async fn session_of(&self, operation_id: &str, created: i64) -> Result<Option<CheckoutSession>, StripeError> {
-        let filter = [("created[gte]", created.to_string())];
+    pub async fn session_of(
+        &self,
+        operation_id: &str,
+        window: (i64, i64),
+    ) -> Result<Option<CheckoutSession>, StripeError> {
+        let filter = [("created[gte]", window.0.to_string()), ("created[lte]", window.1.to_string())];
         let ours = |session: &CheckoutSession| {
             session.metadata.as_ref().and_then(|m| m.get("operation_id")).is_some_and(|id| id == operation_id)
         };
@@ -200,13 +213,14 @@ fn sort(
         409 if should_retry != "false" => StripeError::Conflict { operation },
         400 if kind == "idempotency_error" => StripeError::KeyReused { operation },
         status @ (401 | 403) => StripeError::Credentials { operation, status, request },
-        status @ 400..=499 if should_retry != "true" => {
+        status @ 400..=499 if status != 409 && should_retry != "true" => {
             let param = error.param.unwrap_or_default();
             StripeError::Refused { operation, status, code, param, request }
         }
-        status @ 500..=599 if should_retry == "false" => {
-            StripeError::Refused { operation, status, code, param: String::new(), request }
-        }
+        // Not to be tried again, although it may have been done, or be under way.
+        status @ (409 | 500..=599) if should_retry == "false" => StripeError::GaveUp { operation, status, request },
+        // A 5xx without Stripe's own words comes from something in between, and the key still holds.
+        500..=599 if kind.is_empty() => StripeError::Broken { operation },
         status => StripeError::Server { operation, status, request, retry_after },
     }
 }

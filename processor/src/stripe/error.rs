@@ -73,6 +73,16 @@ pub enum StripeError {
         /// Stripe's `Request-Id`.
         request: String,
     },
+    /// Stripe says not to try again, and whether it was done is unknown.
+    #[error("Stripe failed with {status} and says not to try again ({operation}, request {request})")]
+    GaveUp {
+        /// What was tried.
+        operation: &'static str,
+        /// HTTP status.
+        status: u16,
+        /// Stripe's `Request-Id`.
+        request: String,
+    },
     /// A success that cannot be read: it was done, and looking it up will tell.
     #[error("Stripe's answer cannot be read ({operation}, request {request})")]
     Unreadable {
@@ -94,6 +104,7 @@ impl StripeError {
             | Self::KeyReused { .. }
             | Self::Credentials { .. }
             | Self::Refused { .. }
+            | Self::GaveUp { .. }
             | Self::Unreadable { .. } => None,
         }
     }
@@ -101,7 +112,7 @@ impl StripeError {
     /// The key cannot bring the answer any more: look the object up, and act under a new key only if it is not there.
     pub fn spends_key(&self) -> bool {
         match self {
-            Self::Server { .. } | Self::KeyReused { .. } | Self::Unreadable { .. } => true,
+            Self::Server { .. } | Self::GaveUp { .. } | Self::KeyReused { .. } | Self::Unreadable { .. } => true,
             Self::Unreachable { .. }
             | Self::Broken { .. }
             | Self::RateLimited { .. }
@@ -111,9 +122,24 @@ impl StripeError {
         }
     }
 
+    /// Stripe may have done it all the same.
+    pub fn may_be_done(&self) -> bool {
+        match self {
+            Self::Broken { .. }
+            | Self::Conflict { .. }
+            | Self::KeyReused { .. }
+            | Self::Server { .. }
+            | Self::GaveUp { .. }
+            | Self::Unreadable { .. } => true,
+            Self::Unreachable { .. } | Self::RateLimited { .. } | Self::Credentials { .. } | Self::Refused { .. } => {
+                false
+            }
+        }
+    }
+
     /// Stripe will not do it, whatever we try.
     pub fn is_final(&self) -> bool {
-        matches!(self, Self::Refused { .. })
+        matches!(self, Self::Refused { .. } | Self::GaveUp { .. })
     }
 
     /// Stripe refused with this `error.code`.
@@ -132,6 +158,7 @@ impl StripeError {
             Self::Server { .. } => "server_error",
             Self::Credentials { .. } => "credentials",
             Self::Refused { .. } => "refused",
+            Self::GaveUp { .. } => "gave_up",
             Self::Unreadable { .. } => "unreadable",
         }
     }

@@ -66,6 +66,18 @@ pub(crate) struct Charge {
     pub(crate) payment_intent: Option<String>,
 }
 
+/// A payment, with its charge.
+#[derive(Debug, Deserialize)]
+pub(super) struct PaymentIntent {
+    #[serde(default)]
+    pub(super) latest_charge: Option<PaidCharge>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct PaidCharge {
+    pub(super) created: i64,
+}
+
 /// A page of a list.
 #[derive(Debug, Deserialize)]
 pub(super) struct Page<T> {

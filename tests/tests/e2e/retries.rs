@@ -128,16 +128,7 @@ async fn a_stripe_event_for_an_unknown_booking_waits_for_it() {
         "data": { "object": { "id": "cs_1", "object": "checkout.session", "client_reference_id": id.to_string(),
             "metadata": { "booking_id": id.to_string() }, "status": "expired", "payment_status": "unpaid" } }
     });
-    let body = event.to_string();
-    let signature = tests::stripe::signature::header_now(tests::sandbox::STRIPE_WEBHOOK_SECRET, body.as_bytes());
-    let answer = tests::service::http_client()
-        .post(format!("{}/webhooks/stripe", world.sandbox.ingest_url()))
-        .header("Stripe-Signature", signature)
-        .body(body)
-        .send()
-        .await
-        .unwrap();
-    assert_eq!(answer.status(), 200);
+    world.send_stripe(&event).await;
     let waiting = world.wait_for_records("calendly.events.retry.300ms", 1).await;
     assert_eq!(waiting[0].header("error-class"), Some("dependency"));
     assert_eq!(waiting[0].header("origin-topic"), Some(world.sandbox.topic("stripe.events").as_str()));
@@ -153,4 +144,76 @@ async fn an_unreadable_record_is_dead_and_its_partition_goes_on() {
     let dead = world.wait_for_records("calendly.events.dlq", 1).await;
     assert_eq!((dead[0].value.as_slice(), dead[0].header("error-class")), (b"no avro".as_slice(), Some("permanent")));
     world.paid(&Invitee::random()).await;
+}
+
+/// What Stripe refused is not asked for again by an event that makes it needless.
+#[tokio::test]
+async fn a_refused_session_does_not_spoil_the_cancel() {
+    let world = World::start("refused-then-canceled").await;
+    world.stripe.inject(Endpoint::CreateSession, Fault::status_with_code(400, "url_invalid"));
+    let invitee = Invitee::random();
+    world.send(&invitee.created()).await;
+    world.wait_for_records("calendly.events.dlq", 1).await;
+    world.send(&invitee.canceled()).await;
+    world.booking(&invitee, "CANCELED UNPAID").await;
+    world.processed("applied", 1.0).await;
+    assert_eq!(world.records("calendly.events.dlq").await.len(), 1);
+    assert_eq!(world.stripe.sessions().len(), 0, "nobody opens a session for a cancelled booking");
+}
+
+#[tokio::test]
+async fn a_refund_that_stripe_refuses_is_visible_and_spoils_nothing_else() {
+    let world = World::start("refund-refused").await;
+    let invitee = Invitee::random();
+    world.paid(&invitee).await;
+    world
+        .stripe
+        .inject_with(Injection::on(Endpoint::CreateRefund, Fault::status_with_code(400, "charge_disputed")).always());
+    world.send(&invitee.canceled()).await;
+    world.booking(&invitee, "CANCELED REFUND_FAILED").await;
+    world.wait_for_records("calendly.events.dlq", 1).await;
+    world.send(&invitee.no_show(true)).await;
+    world.processed("applied", 3.0).await;
+    assert_eq!(world.records("calendly.events.dlq").await.len(), 1);
+    // The cause is mended and the cancel comes again, as from the DLQ.
+    world.stripe.clear_faults();
+    world.send(&invitee.canceled()).await;
+    world.booking(&invitee, "CANCELED REFUNDED").await;
+    assert_eq!(world.stripe.refunds().len(), 1);
+}
+
+/// Another product on the same Stripe account may have references like ours.
+#[tokio::test]
+async fn a_session_that_is_not_ours_is_ignored() {
+    let world = World::start("foreign").await;
+    let event = serde_json::json!({
+        "id": "evt_foreign", "type": "checkout.session.expired", "created": Timestamp::now().as_second(),
+        "data": { "object": { "id": "cs_2", "object": "checkout.session", "metadata": {}, "status": "expired",
+            "client_reference_id": uuid::Uuid::new_v4().to_string(), "payment_status": "unpaid" } }
+    });
+    world.send_stripe(&event).await;
+    world.processed("ignored", 1.0).await;
+}
+
+/// Two events and one reference: whoever is first makes the row, and the other finds it.
+#[tokio::test]
+async fn a_reference_that_appears_in_the_same_moment_is_shared() {
+    let world = World::start("same-reference").await;
+    let pairs: Vec<_> = (0..20)
+        .map(|n| {
+            let first = Invitee::random();
+            let with_reference = first.clone().reference(&format!("order-{n}"));
+            (first, with_reference)
+        })
+        .collect();
+    for (first, with_reference) in &pairs {
+        let moved = with_reference.moved().reference(with_reference.reference.as_deref().unwrap());
+        let deliveries =
+            [first.canceled().occurred(first.booked_at), with_reference.created(), moved.rescheduled_event()];
+        futures_util::future::join_all(deliveries.iter().map(|delivery| world.send(delivery))).await;
+    }
+    world.processed("applied", 60.0).await;
+    assert_eq!(world.records("calendly.events.dlq").await.len(), 0);
+    let rows: i64 = world.database.query_one("SELECT count(*) FROM bookings", &[]).await.unwrap().get(0);
+    assert_eq!(rows, 20);
 }

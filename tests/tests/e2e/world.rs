@@ -60,6 +60,17 @@ impl World {
         post(&url, CALENDLY_SIGNING_KEY, body).await.expect("ingest answers")
     }
 
+    /// Sends an event as Stripe would, and expects ingest to take it.
+    pub(crate) async fn send_stripe(&self, event: &serde_json::Value) {
+        let body = event.to_string();
+        let signature = tests::stripe::signature::header_now(STRIPE_WEBHOOK_SECRET, body.as_bytes());
+        let request = tests::service::http_client()
+            .post(format!("{}/webhooks/stripe", self.sandbox.ingest_url()))
+            .header("Stripe-Signature", signature)
+            .body(body);
+        assert_eq!(request.send().await.unwrap().status(), 200);
+    }
+
     /// The booking of an invitee, once it is as `wanted`: `status payment_status`.
     pub(crate) async fn booking(&self, invitee: &Invitee, wanted: &str) -> Row {
         let what = format!("the booking to be {wanted}");
