@@ -128,6 +128,32 @@ impl KafkaConfig {
         }
         client
     }
+
+    /// What every member of a consumer group has in common.
+    pub(crate) fn group_member(&self, group: &str) -> ClientConfig {
+        let mut client = self.client();
+        client
+            .set("group.id", group)
+            .set("enable.auto.commit", "false")
+            .set("enable.auto.offset.store", "false")
+            .set("auto.offset.reset", "earliest")
+            // Releases from the retry tiers are transactions; an aborted one must not be seen.
+            .set("isolation.level", "read_committed")
+            .set("partition.assignment.strategy", "cooperative-sticky")
+            // A service that was killed must be replaced within 30 s; librdkafka's default is 45 s.
+            .set("session.timeout.ms", "10000")
+            .set("heartbeat.interval.ms", "2000")
+            .set("max.poll.interval.ms", "120000")
+            .set("fetch.wait.max.ms", "100")
+            .set("fetch.queue.backoff.ms", "20")
+            .set("fetch.max.bytes", MAX_RECORD_BYTES.to_string())
+            .set("receive.message.max.bytes", (2 * MAX_RECORD_BYTES + 1024 * 1024).to_string())
+            .set("statistics.interval.ms", "2000");
+        if let Some(instance) = &self.instance_id {
+            client.set("group.instance.id", format!("{group}-{instance}"));
+        }
+        client
+    }
 }
 
 fn is_host_and_port(broker: &str) -> bool {

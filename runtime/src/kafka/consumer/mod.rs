@@ -19,7 +19,7 @@ use tokio::sync::oneshot;
 use self::context::GroupContext;
 use self::flow::Flow;
 use super::client::SetupError;
-use super::config::{KafkaConfig, MAX_RECORD_BYTES};
+use super::config::KafkaConfig;
 use super::record::Record;
 use crate::shutdown::Shutdown;
 
@@ -100,29 +100,8 @@ pub async fn run<H: Handler>(
 }
 
 fn client(config: &KafkaConfig, settings: &ConsumerSettings) -> rdkafka::ClientConfig {
-    let mut client = config.client();
-    client
-        .set("group.id", &settings.group)
-        .set("enable.auto.commit", "false")
-        .set("enable.auto.offset.store", "false")
-        .set("auto.offset.reset", "earliest")
-        // Releases from the retry tiers are transactions; an aborted one must not be seen.
-        .set("isolation.level", "read_committed")
-        .set("partition.assignment.strategy", "cooperative-sticky")
-        // A service that was killed must be replaced within 30 s; librdkafka's default is 45 s.
-        .set("session.timeout.ms", "10000")
-        .set("heartbeat.interval.ms", "2000")
-        .set("max.poll.interval.ms", "120000")
-        .set("fetch.wait.max.ms", "100")
-        .set("fetch.queue.backoff.ms", "20")
-        .set("queued.max.messages.kbytes", "16384")
-        .set("fetch.message.max.bytes", "1048576")
-        .set("receive.message.max.bytes", (2 * MAX_RECORD_BYTES + 1024 * 1024).to_string())
-        .set("fetch.max.bytes", MAX_RECORD_BYTES.to_string())
-        .set("statistics.interval.ms", "2000");
-    if let Some(instance) = &config.instance_id {
-        client.set("group.instance.id", format!("{}-{instance}", settings.group));
-    }
+    let mut client = config.group_member(&settings.group);
+    client.set("queued.max.messages.kbytes", "16384").set("fetch.message.max.bytes", "1048576");
     client
 }
 

@@ -205,28 +205,9 @@ fn producer_config(config: &KafkaConfig, settings: &RelaySettings) -> rdkafka::C
 }
 
 fn consumer_config(config: &KafkaConfig, settings: &RelaySettings) -> rdkafka::ClientConfig {
-    let mut client = config.client();
-    client
-        .set("group.id", &settings.group)
-        .set("enable.auto.commit", "false")
-        .set("enable.auto.offset.store", "false")
-        .set("auto.offset.reset", "earliest")
-        .set("isolation.level", "read_committed")
-        .set("partition.assignment.strategy", "cooperative-sticky")
-        .set("session.timeout.ms", "10000")
-        .set("heartbeat.interval.ms", "2000")
-        .set("max.poll.interval.ms", "120000")
-        .set("fetch.wait.max.ms", "100")
-        .set("fetch.queue.backoff.ms", "20")
-        // What waits must not cost memory: little is fetched ahead of the heads.
-        .set("queued.max.messages.kbytes", "4096")
-        .set("fetch.message.max.bytes", "262144")
-        .set("receive.message.max.bytes", (2 * MAX_RECORD_BYTES + 1024 * 1024).to_string())
-        .set("fetch.max.bytes", MAX_RECORD_BYTES.to_string())
-        .set("statistics.interval.ms", "2000");
-    if let Some(instance) = &config.instance_id {
-        client.set("group.instance.id", format!("{}-{instance}", settings.group));
-    }
+    let mut client = config.group_member(&settings.group);
+    // What waits must not cost memory: little is fetched ahead of the heads.
+    client.set("queued.max.messages.kbytes", "4096").set("fetch.message.max.bytes", "262144");
     client
 }
 
