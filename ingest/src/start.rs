@@ -56,13 +56,15 @@ pub async fn serve(config: Config, listeners: Listeners, shutdown: Shutdown) -> 
     let producer = Producer::new(&config.kafka, DELIVERY_TIMEOUT)?;
     watch_brokers(&config.kafka, kafka_health, shutdown.clone())?;
     let router = routes::router(&config, &Publisher::new(producer.clone(), topics.clone()));
-    tracing::info!(addr = %listeners.public.local_addr()?, "listening");
+    let addr = listeners.public.local_addr()?;
     let stop = shutdown.child();
     // Deliveries are taken from the first moment on; the topics are made beside that.
     let serving = tokio::spawn(server::serve(listeners.public, router, stop.clone()));
     let prepared = prepare_topics(&config.kafka, &topics, &shutdown).await;
     if prepared.is_ok() {
         topics_health.up();
+        // Said only now, so that a wrong configuration leaves its one line and no other.
+        tracing::info!(%addr, "listening");
     } else {
         stop.trigger();
     }

@@ -19,6 +19,9 @@ use crate::failure::ProcessError;
 use crate::handlers::{self, Meaning};
 use crate::route::{Destination, Router};
 
+/// The values of the `outcome` label.
+pub(crate) const OUTCOMES: [&str; 5] = ["applied", "duplicate", "ignored", "retried", "dead"];
+
 /// What became of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Outcome {

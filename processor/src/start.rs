@@ -10,13 +10,15 @@ use runtime::env::{ConfigError, Env};
 use runtime::health::{Component, Health};
 use runtime::kafka::consumer::{self, ConsumerSettings};
 use runtime::kafka::{Producer, TopicError, ensure_topics, watch_brokers};
-use runtime::metrics::CONSUMER_LAG;
+use runtime::metrics::{self as names, CONSUMER_LAG};
 use runtime::shutdown::Shutdown;
+use schemas::ladder::ErrorClass;
 use schemas::topics::Topics;
 
 use crate::config::Config;
 use crate::execute::Executor;
-use crate::pipeline::Pipeline;
+use crate::handlers;
+use crate::pipeline::{self, Pipeline};
 use crate::route::Router;
 use crate::stripe::Stripe;
 use crate::sweep::Sweeper;
@@ -72,11 +74,31 @@ pub async fn run(env: Env, shutdown: Shutdown) -> anyhow::Result<()> {
         lag_metric: CONSUMER_LAG,
     };
     tokio::spawn(Sweeper::new(store.clone(), executor.clone()).run(shutdown.clone()));
+    zero_counters(&topics);
     consumer_health.up();
     tracing::info!(group = settings.group, "processing");
     consumer::run(&config.kafka, settings, Arc::new(Pipeline::new(store, executor, router)), shutdown).await?;
     producer.flush(FLUSH).await;
     Ok(())
+}
+
+/// A counter that is not there yet cannot be seen to rise for the first time.
+fn zero_counters(topics: &Topics) {
+    for event_type in handlers::labels() {
+        for outcome in pipeline::OUTCOMES {
+            metrics::counter!(names::EVENTS_PROCESSED, "event_type" => event_type, "outcome" => outcome).increment(0);
+        }
+    }
+    for class in ErrorClass::ALL.map(ErrorClass::as_str) {
+        metrics::counter!(names::DEAD_LETTERS, "error_class" => class).increment(0);
+        for tier in topics.tiers() {
+            let tier = tier.label.clone();
+            metrics::counter!(names::RETRIES_SCHEDULED, "tier" => tier, "error_class" => class).increment(0);
+        }
+    }
+    for topic in [topics.calendly_events(), topics.stripe_events(), topics.due()] {
+        metrics::gauge!(CONSUMER_LAG, "topic" => topic.to_owned()).set(0.0);
+    }
 }
 
 /// Brings the schema up to date, however long the database takes to come. False when shutdown came first.
@@ -86,8 +108,8 @@ async fn migrate(store: &Store, health: &Component, shutdown: &Shutdown) -> anyh
         match store.migrate().await {
             Ok(applied) => {
                 health.up();
-                if applied > 0 || told {
-                    tracing::info!(applied, "the database is ready");
+                if told {
+                    tracing::info!(applied, "PostgreSQL answers");
                 }
                 return Ok(true);
             }

@@ -7,7 +7,7 @@ use runtime::env::Env;
 use runtime::health::Health;
 use runtime::kafka::relay::{self, RelaySettings};
 use runtime::kafka::{KafkaConfig, TopicError, ensure_topics, watch_brokers};
-use runtime::metrics::CONSUMER_LAG;
+use runtime::metrics::{CONSUMER_LAG, RETRIES_RELEASED};
 use runtime::shutdown::Shutdown;
 use schemas::ladder::RetryLadder;
 use schemas::topics::Topics;
@@ -41,6 +41,11 @@ pub async fn run(env: Env, shutdown: Shutdown) -> anyhow::Result<()> {
         transactional_id: topics.group(&format!("retrier-{instance}")),
         lag_metric: CONSUMER_LAG,
     };
+    // A counter that is not there yet cannot be seen to rise for the first time.
+    for tier in topics.tiers() {
+        metrics::counter!(RETRIES_RELEASED, "tier" => tier.label.clone()).increment(0);
+        metrics::gauge!(CONSUMER_LAG, "topic" => tier.topic.clone()).set(0.0);
+    }
     relay_health.up();
     tracing::info!(group = settings.group, tiers = settings.topics.len(), "releasing");
     relay::run(&kafka, settings, Arc::new(Tiers::new(&topics)), shutdown).await?;

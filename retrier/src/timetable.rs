@@ -23,15 +23,24 @@ impl Tiers {
         Self { due_topic: topics.due().to_owned(), by_topic }
     }
 
-    /// Not one that the processor wrote. It waits the tier's delay from now: never early, and never stuck.
-    fn without_headers(&self, record: &Record) -> Timestamp {
-        tracing::warn!(
-            topic = record.topic,
-            offset = record.offset,
-            "a record without retry headers waits its tier's delay"
-        );
+    /// When a record leaves: when its headers say, and at the latest when its tier's delay is over.
+    ///
+    /// An honest due time is a failure in the past plus that delay, so the limit makes nothing early. Without it a writer
+    /// whose clock is ahead would stop all that is behind its record.
+    fn due_at(&self, record: &Record) -> Timestamp {
         let delay = self.by_topic.get(&record.topic).map_or(Duration::ZERO, |(_, delay)| *delay);
-        Timestamp::now().checked_add(delay).unwrap_or(Timestamp::MAX)
+        let after = |start: Timestamp| start.checked_add(delay).unwrap_or(Timestamp::MAX);
+        let headers = Headers::parse(record.headers.iter().map(|(name, value)| (name.as_str(), value.as_slice())));
+        let told = headers.retry.map(|retry| retry.due_at).or_else(|| {
+            tracing::warn!(
+                topic = record.topic,
+                offset = record.offset,
+                "a record without retry headers waits its tier's delay"
+            );
+            Some(after(Timestamp::from_millisecond(record.timestamp?).ok()?))
+        });
+        let latest = after(Timestamp::now());
+        told.map_or(latest, |told| told.min(latest))
     }
 
     fn label(&self, topic: &str) -> String {
@@ -41,8 +50,7 @@ impl Tiers {
 
 impl Timetable for Tiers {
     fn departure(&self, record: &Record) -> Departure {
-        let headers = Headers::parse(record.headers.iter().map(|(name, value)| (name.as_str(), value.as_slice())));
-        let due_at = headers.retry.as_ref().map_or_else(|| self.without_headers(record), |retry| retry.due_at);
+        let due_at = self.due_at(record);
         Departure { due_at, topic: self.due_topic.clone(), headers: record.headers.clone() }
     }
 
@@ -67,6 +75,7 @@ mod tests {
             offset: 7,
             key: Some(b"key".to_vec()),
             value: b"value".to_vec(),
+            timestamp: Some(1_700_000_000_000),
             headers,
         }
     }
@@ -97,9 +106,16 @@ mod tests {
     }
 
     #[test]
-    fn without_headers_it_waits_the_tiers_delay() {
-        let before = Timestamp::now();
-        let departure = tiers().departure(&record(Vec::new()));
-        assert!(departure.due_at >= before.checked_add(Duration::from_mins(5)).unwrap());
+    fn without_headers_it_waits_the_tiers_delay_from_when_it_was_written() {
+        let written = Timestamp::from_second(1_700_000_000).unwrap();
+        assert_eq!(tiers().departure(&record(Vec::new())).due_at, written.checked_add(Duration::from_mins(5)).unwrap());
+    }
+
+    #[test]
+    fn a_clock_that_is_ahead_stops_nothing() {
+        let far: Timestamp = "2999-01-01T00:00:00Z".parse().unwrap();
+        let pairs = vec![("retry-due-at".to_owned(), far.to_string().into_bytes())];
+        let latest = Timestamp::now().checked_add(Duration::from_mins(6)).unwrap();
+        assert!(tiers().departure(&record(pairs)).due_at < latest);
     }
 }

@@ -99,8 +99,9 @@ impl<S: Scheme> Verifier<S> {
         if !self.is_authentic(&signatures, &body) {
             return Err(Rejection::Invalid);
         }
+        // The signature has whole seconds, so whole seconds are compared; a tolerance below one is one.
         let age = i128::from(now.as_second()) - i128::from(signatures.timestamp);
-        let tolerance = i128::from(self.tolerance.as_secs());
+        let tolerance = i128::from(self.tolerance.as_secs().max(1));
         let is_late = age > tolerance;
         let is_early = -age > tolerance;
         if is_early || (is_late && self.late == LateDeliveries::Reject) {

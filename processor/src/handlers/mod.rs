@@ -78,6 +78,12 @@ pub fn label(event: &Event) -> &'static str {
     name.unwrap_or("other")
 }
 
+/// Every value that [`label`] has, and `unknown` for what cannot be decoded.
+pub fn labels() -> impl Iterator<Item = &'static str> {
+    let known = CALENDLY.iter().map(|(name, _)| *name).chain(STRIPE.iter().map(|(name, _)| *name));
+    known.chain(["other", "unknown"])
+}
+
 fn find<H: Copy>(registry: &[(&str, H)], event_type: &str) -> Option<H> {
     registry.iter().find(|(name, _)| *name == event_type).map(|(_, handle)| *handle)
 }

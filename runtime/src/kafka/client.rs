@@ -1,10 +1,11 @@
 //! What all our clients share: how librdkafka's log lines, errors and lag reach our log and metrics.
 
 use std::collections::HashMap;
+use std::time::{Duration, Instant};
 
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::producer::{DeliveryResult, ProducerContext};
 use rdkafka::statistics::{Partition, Statistics};
 use rdkafka::{ClientContext, TopicPartitionList};
@@ -48,6 +49,32 @@ pub(crate) fn resume_assigned<C: ConsumerContext>(consumer: &BaseConsumer<C>, as
         tracing::warn!(%error, "assigned partitions could not be resumed");
     }
 }
+
+/// Resumes partitions and makes librdkafka fetch them at once.
+///
+/// `resume` alone does not wake librdkafka's thread for the broker, which then fetches again only at its next tick, up to
+/// a second later. A request to the partition's leader does wake it, and takes some milliseconds.
+pub(crate) fn resume_now<C: ConsumerContext>(
+    consumer: &BaseConsumer<C>,
+    partitions: &[(String, i32)],
+) -> KafkaResult<()> {
+    let mut list = TopicPartitionList::with_capacity(partitions.len());
+    for (topic, partition) in partitions {
+        list.add_partition(topic, *partition);
+    }
+    consumer.resume(&list)?;
+    let until = Instant::now() + WAKE_BUDGET;
+    for (topic, partition) in partitions {
+        // Its answer is not needed. Partitions beyond the budget share their leaders with earlier ones, as a rule.
+        let _ = consumer.fetch_watermarks(topic, *partition, WAKE_BUDGET);
+        if Instant::now() >= until {
+            break;
+        }
+    }
+    Ok(())
+}
+
+const WAKE_BUDGET: Duration = Duration::from_millis(50);
 
 /// Sets the gauge `metric` to the lag of each topic, over the partitions that this member has.
 pub(crate) fn report_lag(metric: &'static str, statistics: &Statistics, lag: impl Fn(&str, &Partition) -> i64) {

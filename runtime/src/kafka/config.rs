@@ -111,6 +111,8 @@ impl KafkaConfig {
             .set("bootstrap.servers", &self.brokers)
             .set("client.id", "calendly-pipeline")
             .set("security.protocol", self.security.as_str())
+            // A broker that creates topics by itself gives them its own number of partitions.
+            .set("allow.auto.create.topics", "false")
             .set("reconnect.backoff.ms", "50")
             // A broker that restarts should be found again in a second, not in librdkafka's ten.
             .set("reconnect.backoff.max.ms", "1000")

@@ -16,6 +16,8 @@ pub struct Record {
     pub key: Option<Vec<u8>>,
     /// Value; empty for a tombstone.
     pub value: Vec<u8>,
+    /// When it was written, in milliseconds since 1970, as far as the broker knows.
+    pub timestamp: Option<i64>,
     /// Headers in their order, repeated names included.
     pub headers: Vec<(String, Vec<u8>)>,
 }
@@ -31,6 +33,7 @@ impl Record {
             offset: message.offset(),
             key: message.key().map(<[u8]>::to_vec),
             value: message.payload().unwrap_or_default().to_vec(),
+            timestamp: message.timestamp().to_millis(),
             headers,
         }
     }

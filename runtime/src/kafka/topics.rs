@@ -25,6 +25,9 @@ pub enum TopicError {
     /// A topic has fewer partitions than `TOPIC_PARTITIONS` asks for.
     #[error("{0}")]
     TooFewPartitions(#[source] ConfigError),
+    /// There are fewer brokers than `TOPIC_REPLICATION` asks for.
+    #[error("{0}")]
+    TooFewBrokers(#[source] ConfigError),
     /// The brokers refuse to create a topic.
     #[error(
         "the brokers refuse to create topic {topic}: {reason}; create it by hand or correct TOPIC_REPLICATION and TOPIC_PARTITIONS"
@@ -132,6 +135,13 @@ async fn create(
             // Another of our services was faster, or the broker is still coming up: look again.
             Err((_, RDKafkaErrorCode::TopicAlreadyExists | RDKafkaErrorCode::RequestTimedOut)) => {}
             Err((_, code)) if is_transient(code) => {}
+            Err((topic, RDKafkaErrorCode::InvalidReplicationFactor)) => {
+                let problem = format!(
+                    "is {}, which these brokers cannot do for topic {topic}; set it to at most the number of brokers",
+                    config.replication
+                );
+                return Err(TopicError::TooFewBrokers(ConfigError::new("TOPIC_REPLICATION", problem)));
+            }
             Err((topic, reason)) => return Err(TopicError::Refused { topic, reason }),
         }
     }

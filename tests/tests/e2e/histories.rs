@@ -127,7 +127,7 @@ async fn play(world: &World, number: u64) -> (Invitee, Model) {
 
 /// The customer pays whatever session is shown; one that was replaced meanwhile cannot be paid, and they try again.
 async fn pay(world: &World, invitee: &Invitee) {
-    eventually(PATIENCE, "a session that can be paid", async || {
+    eventually(LONG, "a session that can be paid", async || {
         let session = world.row(invitee).await?.get::<_, Option<String>>("checkout_session_id")?;
         world.stripe.pay(&session).ok()
     })
@@ -227,7 +227,7 @@ async fn histories_survive_processors_that_are_killed() {
     };
     let (played, (survivor, kills)) = tokio::join!(playing, killing);
     assert!(kills >= 2, "{kills}");
-    eventually(PATIENCE, "every record to be processed", async || {
+    eventually(LONG, "every record to be processed", async || {
         let mut lag = 0.0;
         for processor in [&world.processor, &survivor] {
             let metrics = processor.metrics().await;

@@ -60,3 +60,32 @@ async fn paused_partitions_that_change_hands_are_released() {
     assert!(released.iter().all(|record| record.timestamp >= due_at.as_millisecond()), "none early");
     eventually(PATIENCE, "the lag to be gone", async || (waiting(&first).await == 0.0).then_some(())).await;
 }
+
+/// A burst is due at once, and all of it is there a second later; a record from a clock far ahead stops none of it.
+#[tokio::test]
+async fn a_burst_is_released_in_time() {
+    const BURST: usize = 3000;
+    let sandbox = Sandbox::new("burst").await;
+    let mut env = sandbox.env(NO_STRIPE);
+    env.insert("RETRY_DELAYS".to_owned(), "8s".to_owned());
+    let retrier = Service::spawn(Binary::Retrier, &env);
+    retrier.wait_ready(PATIENCE).await;
+    let tier = sandbox.topic("calendly.events.retry.8s");
+    let far = headers(Timestamp::now() + Duration::from_hours(1));
+    let due_at = Timestamp::now() + Duration::from_secs(6);
+    let near = headers(due_at);
+    for (headers, count) in [(&near, BURST), (&far, 1)] {
+        let borrowed: Vec<(&str, &[u8])> =
+            headers.iter().map(|(name, value)| (name.as_str(), value.as_slice())).collect();
+        let records: Vec<_> = (0..count).map(|n| (format!("{n}"), vec![b'x'; 3000])).collect();
+        produce_many(sandbox.brokers(), &tier, &borrowed, &records).await;
+    }
+    assert!(Timestamp::now() < due_at, "this machine is too slow for the test to say anything");
+    let due = sandbox.topic("calendly.events.due");
+    let released = wait_for(sandbox.brokers(), &due, PATIENCE, |found| found.len() > BURST).await;
+    let late = |record: &tests::kafka::Message| record.timestamp - due_at.as_millisecond();
+    assert!(released.iter().all(|record| late(record) >= -1), "none early");
+    let far_record = 1;
+    let too_late = released.iter().filter(|record| late(record) > 1500).count();
+    assert!(too_late <= far_record, "{too_late} were late, by up to {:?} ms", released.iter().map(late).max());
+}

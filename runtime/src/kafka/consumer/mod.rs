@@ -18,7 +18,7 @@ use tokio::sync::oneshot;
 
 use self::context::GroupContext;
 use self::flow::Flow;
-use super::client::SetupError;
+use super::client::{SetupError, resume_now};
 use super::config::KafkaConfig;
 use super::record::Record;
 use crate::shutdown::Shutdown;
@@ -146,18 +146,17 @@ impl<H: Handler> Poller<H> {
     /// Pauses what is too far ahead of its handlers and resumes what has caught up; polling goes on all the while.
     fn regulate(&self) {
         let (pause, resume) = self.flow.regulate();
-        for (partitions, paused) in [(pause, true), (resume, false)] {
-            if partitions.is_empty() {
-                continue;
-            }
-            let mut list = TopicPartitionList::with_capacity(partitions.len());
-            for (topic, partition) in &partitions {
+        if !pause.is_empty() {
+            let mut list = TopicPartitionList::with_capacity(pause.len());
+            for (topic, partition) in &pause {
                 list.add_partition(topic, *partition);
             }
-            let changed = if paused { self.consumer.pause(&list) } else { self.consumer.resume(&list) };
-            if let Err(error) = changed {
-                tracing::debug!(%error, paused, "could not pause or resume partitions");
+            if let Err(error) = self.consumer.pause(&list) {
+                tracing::debug!(%error, "partitions could not be paused");
             }
+        }
+        if let Err(error) = if resume.is_empty() { Ok(()) } else { resume_now(&self.consumer, &resume) } {
+            tracing::debug!(%error, "partitions could not be resumed");
         }
     }
 

@@ -11,7 +11,7 @@ use rdkafka::{Offset, TopicPartitionList};
 use super::context::RelayContext;
 use super::held::{Held, Partition, Waiting};
 use super::{RelaySettings, Timetable};
-use crate::kafka::client::{QuietContext, SetupError};
+use crate::kafka::client::{QuietContext, SetupError, resume_now};
 use crate::kafka::config::{KafkaConfig, MAX_RECORD_BYTES};
 use crate::kafka::record::{Record, owned_headers};
 use crate::shutdown::Shutdown;
@@ -84,7 +84,7 @@ impl<'a, T: Timetable> Session<'a, T> {
             self.consumer.context().set_held(self.held.counts());
             let resumable = self.held.take_resumable();
             if !resumable.is_empty() {
-                self.consumer.resume(&list(&resumable))?;
+                resume_now(&self.consumer, &resumable)?;
             }
         }
         Ok(())
@@ -207,7 +207,7 @@ fn producer_config(config: &KafkaConfig, settings: &RelaySettings) -> rdkafka::C
 fn consumer_config(config: &KafkaConfig, settings: &RelaySettings) -> rdkafka::ClientConfig {
     let mut client = config.group_member(&settings.group);
     // What waits must not cost memory: little is fetched ahead of the heads.
-    client.set("queued.max.messages.kbytes", "4096").set("fetch.message.max.bytes", "262144");
+    client.set("queued.max.messages.kbytes", "4096").set("fetch.message.max.bytes", "1048576");
     client
 }
 
