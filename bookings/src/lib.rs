@@ -7,6 +7,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail loudly"))]
 
 pub mod fact;
+pub mod failpoint;
 pub mod fold;
 pub mod plan;
 pub mod price;

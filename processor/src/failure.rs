@@ -51,7 +51,7 @@ impl ProcessError {
 
 fn store_class(error: &StoreError) -> ErrorClass {
     match error {
-        StoreError::Unavailable(_) => ErrorClass::Transient,
+        StoreError::Unavailable(_) | StoreError::Raced(_) => ErrorClass::Transient,
         // The booking's first event may still be on its way.
         StoreError::UnknownBooking(_) => ErrorClass::Dependency,
         StoreError::Refused(_) | StoreError::Corrupt(_) | StoreError::Migration(_) => ErrorClass::Permanent,

@@ -2,10 +2,12 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail loudly"))]
 
+pub mod books;
 pub mod config;
 pub mod execute;
 pub mod failure;
 pub mod handlers;
+mod perform;
 pub mod pipeline;
 pub mod route;
 mod start;

@@ -3,7 +3,7 @@
 use std::panic::AssertUnwindSafe;
 use std::time::Instant;
 
-use bookings::store::{Store, StoreError, Subject};
+use bookings::store::{Request, StoreError, Subject};
 use futures_util::FutureExt;
 use jiff::Timestamp;
 use runtime::kafka::Record;
@@ -14,6 +14,7 @@ use schemas::headers::Headers;
 use tracing::Instrument;
 use uuid::Uuid;
 
+use crate::books::Books;
 use crate::execute::Executor;
 use crate::failure::ProcessError;
 use crate::handlers::{self, Meaning};
@@ -32,15 +33,15 @@ enum Outcome {
 
 /// Handles records: the consumer's [`Handler`].
 pub struct Pipeline {
-    store: Store,
+    books: Books,
     executor: Executor,
     router: Router,
 }
 
 impl Pipeline {
     /// A pipeline on these parts.
-    pub fn new(store: Store, executor: Executor, router: Router) -> Self {
-        Self { store, executor, router }
+    pub fn new(books: Books, executor: Executor, router: Router) -> Self {
+        Self { books, executor, router }
     }
 
     async fn process(&self, event: &Event, is_retry: bool) -> Result<Outcome, ProcessError> {
@@ -48,17 +49,23 @@ impl Pipeline {
             Meaning::Fact(fact) => *fact,
             Meaning::Nothing => return Ok(Outcome::Ignored),
         };
-        let recorded = match (self.store.record(&subject, &fact).await, &subject) {
+        let may_be_foreign = matches!(subject, Subject::Perhaps(_));
+        let applied = match self.books.apply(Request::event(subject, fact)).await {
             // Another product's: its metadata does not say that it is ours.
-            (Err(StoreError::UnknownBooking(_)), Subject::Perhaps(_)) => return Ok(Outcome::Ignored),
-            (recorded, _) => recorded?,
+            Err(StoreError::UnknownBooking(_)) if may_be_foreign => return Ok(Outcome::Ignored),
+            applied => applied?,
         };
-        if recorded.has_work {
-            self.executor.run(recorded.booking_id).await?;
+        let Some(booking_id) = applied.booking_id else { return Ok(Outcome::Ignored) };
+        let has_work = applied.operation.is_some() || applied.busy.is_some();
+        self.executor.carry_out(applied.operation).await?;
+        if !applied.is_new && applied.busy.is_some() {
+            // An earlier try of this very event may have begun what is under way, and died. Whoever is new need not wait:
+            // the event behind the operation is uncommitted, and comes back for it.
+            self.executor.finish(booking_id).await?;
         }
         // A retry finds its fact recorded by the first try, and still is what brings the event to its end.
-        let applied = recorded.is_new || recorded.has_work || is_retry;
-        Ok(if applied { Outcome::Applied(recorded.booking_id) } else { Outcome::Duplicate(recorded.booking_id) })
+        let is_applied = applied.is_new || has_work || is_retry;
+        Ok(if is_applied { Outcome::Applied(booking_id) } else { Outcome::Duplicate(booking_id) })
     }
 
     async fn finish(&self, record: Record) -> Completion {

@@ -15,6 +15,7 @@ use runtime::shutdown::Shutdown;
 use schemas::ladder::ErrorClass;
 use schemas::topics::Topics;
 
+use crate::books::Books;
 use crate::config::Config;
 use crate::execute::Executor;
 use crate::handlers;
@@ -65,7 +66,8 @@ pub async fn run(env: Env, shutdown: Shutdown) -> anyhow::Result<()> {
 
     let router =
         Router::new(producer.clone(), topics.clone(), config.ladder.clone(), config.max_attempts, shutdown.clone());
-    let executor = Executor::new(store.clone(), stripe);
+    let books = Books::open(&store, config.database_pool_size);
+    let executor = Executor::new(books.clone(), stripe);
     let settings = ConsumerSettings {
         group: topics.group("processor"),
         topics: [topics.calendly_events(), topics.stripe_events(), topics.due()].map(str::to_owned).to_vec(),
@@ -77,7 +79,7 @@ pub async fn run(env: Env, shutdown: Shutdown) -> anyhow::Result<()> {
     zero_counters(&topics);
     consumer_health.up();
     tracing::info!(group = settings.group, "processing");
-    consumer::run(&config.kafka, settings, Arc::new(Pipeline::new(store, executor, router)), shutdown).await?;
+    consumer::run(&config.kafka, settings, Arc::new(Pipeline::new(books, executor, router)), shutdown).await?;
     producer.flush(FLUSH).await;
     Ok(())
 }

@@ -15,11 +15,14 @@ pub enum UrlError {
 }
 
 /// A database operation failed; nothing of it remains.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum StoreError {
     /// No connection could be had, or it broke, or the server asks to try again.
     #[error("PostgreSQL is not available ({0})")]
     Unavailable(String),
+    /// Somebody else was faster or holds a lock: the same may work at once.
+    #[error("another transaction came in between ({0})")]
+    Raced(String),
     /// The server refuses what we ask, and would refuse it again.
     #[error("PostgreSQL refuses the statement ({0})")]
     Refused(String),
@@ -28,7 +31,7 @@ pub enum StoreError {
     UnknownBooking(uuid::Uuid),
     /// A stored fact or parameter cannot be read.
     #[error("a stored value cannot be read: {0}")]
-    Corrupt(#[from] serde_json::Error),
+    Corrupt(String),
     /// The schema could not be brought up to date.
     #[error("the migration failed: {0}")]
     Migration(String),
@@ -49,6 +52,7 @@ impl From<tokio_postgres::Error> for StoreError {
     fn from(error: tokio_postgres::Error) -> Self {
         match error.as_db_error() {
             // The server's detail may quote values, which are personal data: only its code and its names are kept.
+            Some(db) if is_race(db.code()) => Self::Raced(describe(db)),
             Some(db) if is_passing(db.code()) => Self::Unavailable(describe(db)),
             Some(db) => Self::Refused(describe(db)),
             None if error.is_closed() => Self::Unavailable("the connection was closed".to_owned()),
@@ -68,13 +72,21 @@ fn describe(db: &DbError) -> String {
 
 /// SQLSTATE classes that pass by themselves: <https://www.postgresql.org/docs/current/errcodes-appendix.html>.
 fn is_passing(code: &SqlState) -> bool {
-    // 08 connection, 40 rollback (deadlock, serialization), 53 resources, 55 lock not available, 57 operator intervention
+    // 08 connection, 53 resources, 55 object not in the right state, 57 operator intervention
     // (shutdown, cancel, timeout), 58 system, XX internal, 25 a replica that is not primary yet. What an operator can
     // mend must not empty the topic into the DLQ: 28 and 3D credentials and database, 42 privileges and a schema that is
     // not migrated yet, 0A and 26 statements that a migration or a connection pooler has made invalid.
-    const CLASSES: [&str; 13] = ["08", "0A", "25", "26", "28", "3D", "40", "42", "53", "55", "57", "58", "XX"];
-    let class = code.code().get(..2).unwrap_or_default();
-    // A row that somebody else inserted or deleted in the same moment: the next try sees it.
-    let raced = [SqlState::UNIQUE_VIOLATION, SqlState::FOREIGN_KEY_VIOLATION];
-    CLASSES.contains(&class) || raced.contains(code)
+    const CLASSES: [&str; 12] = ["08", "0A", "25", "26", "28", "3D", "42", "53", "55", "57", "58", "XX"];
+    CLASSES.contains(&class_of(code))
+}
+
+/// Deadlocks and serialization failures (class 40), a lock that was not to be had in time, and a row that somebody else
+/// inserted or deleted in the same moment: the next try sees it.
+fn is_race(code: &SqlState) -> bool {
+    let races = [SqlState::UNIQUE_VIOLATION, SqlState::FOREIGN_KEY_VIOLATION, SqlState::LOCK_NOT_AVAILABLE];
+    class_of(code) == "40" || races.contains(code)
+}
+
+fn class_of(code: &SqlState) -> &str {
+    code.code().get(..2).unwrap_or_default()
 }

@@ -1,13 +1,11 @@
 //! All SQL. Every function is one transaction or one statement, and says what it leaves behind.
 
+mod apply;
 mod error;
-mod ledger;
 mod params;
 mod prices;
-mod record;
-mod refresh;
-mod resolve;
 mod show;
+mod sweep;
 
 use std::time::Duration;
 
@@ -16,11 +14,12 @@ use secrecy::{ExposeSecret, SecretString};
 use tokio_postgres::NoTls;
 use tokio_postgres::config::SslMode;
 
+pub use self::apply::{
+    Answers, Applied, CheckoutRequest, ClaimedOperation, Failure, LEASE, Report, Request, Subject, TryEnd,
+};
 pub use self::error::{StoreError, UrlError};
-pub use self::ledger::{Claim, ClaimedOperation, TryEnd};
-pub use self::params::CheckoutTerms;
+pub use self::params::{CheckoutTerms, Fields};
 pub use self::prices::ListedPrice;
-pub use self::record::{CheckoutRequest, Recorded, Subject};
 pub use self::show::{BookingRow, HistoryRow, OperationRow};
 use crate::price::Price;
 

@@ -22,7 +22,7 @@ pub struct CheckoutTerms {
 }
 
 /// Form fields, in order.
-pub(super) type Fields = Vec<(String, String)>;
+pub type Fields = Vec<(String, String)>;
 
 /// `expires_at` may be 30 minutes to 24 hours ahead, by Stripe's clock: a minute is left for the two clocks to differ.
 const SOONEST: Duration = Duration::from_mins(31);
@@ -35,7 +35,7 @@ pub(super) fn expires_at(terms: &CheckoutTerms, now: Timestamp) -> i64 {
 }
 
 /// Whether Stripe would still take these fields in a first try: the expiry must be far enough ahead.
-pub(super) fn are_fresh(fields: &Fields, now: Timestamp) -> bool {
+pub(super) fn are_fresh(fields: &[(String, String)], now: Timestamp) -> bool {
     let expiry = fields.iter().find(|(name, _)| name == "expires_at").and_then(|(_, value)| value.parse::<i64>().ok());
     expiry.is_none_or(|expiry| expiry - now.as_second() >= 30 * 60 + 10)
 }
@@ -56,9 +56,10 @@ pub(super) fn fields(
     (booking_id, operation_id): (Uuid, Uuid),
     booking: &Booking,
     terms: &CheckoutTerms,
+    now: Timestamp,
 ) -> Fields {
     match kind {
-        OperationKind::CreateSession => session(booking_id, operation_id, booking, terms),
+        OperationKind::CreateSession => session(booking_id, operation_id, booking, terms, now),
         OperationKind::ExpireSession => Vec::new(),
         OperationKind::Refund => vec![
             field("payment_intent", target),
@@ -69,7 +70,7 @@ pub(super) fn fields(
     }
 }
 
-fn session(booking_id: Uuid, operation_id: Uuid, booking: &Booking, terms: &CheckoutTerms) -> Fields {
+fn session(booking_id: Uuid, operation_id: Uuid, booking: &Booking, terms: &CheckoutTerms, now: Timestamp) -> Fields {
     let (minor, currency) = match &booking.price {
         Some(Price::Amount { minor, currency }) => (*minor, currency.as_str()),
         // The plan opens no session without an amount; Stripe refuses this one, visibly.
@@ -84,7 +85,7 @@ fn session(booking_id: Uuid, operation_id: Uuid, booking: &Booking, terms: &Chec
         field("line_items[0][quantity]", 1),
         field("success_url", &terms.success_url),
         field("cancel_url", &terms.cancel_url),
-        field("expires_at", expires_at(terms, Timestamp::now())),
+        field("expires_at", expires_at(terms, now)),
     ];
     for owner in ["metadata", "payment_intent_data[metadata]"] {
         fields.push(field(&format!("{owner}[booking_id]"), booking_id));

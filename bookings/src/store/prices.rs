@@ -1,6 +1,5 @@
 //! Prices by event type.
 
-use deadpool_postgres::Transaction;
 use tokio_postgres::Row;
 
 use super::Store;
@@ -44,12 +43,7 @@ impl Store {
     }
 }
 
-pub(super) async fn get(tx: &Transaction<'_>, event_type_uri: &str) -> Result<Option<Price>, StoreError> {
-    let statement = "SELECT amount_minor, currency FROM prices WHERE event_type_uri = $1";
-    Ok(tx.query_opt(statement, &[&event_type_uri]).await?.as_ref().map(price))
-}
-
-fn price(row: &Row) -> Price {
+pub(super) fn price(row: &Row) -> Price {
     match (row.get::<_, Option<i64>>(0), row.get::<_, Option<String>>(1)) {
         (Some(minor), Some(currency)) => Price::Amount { minor, currency },
         _ => Price::Free,

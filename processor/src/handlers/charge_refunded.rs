@@ -10,6 +10,7 @@ use crate::stripe::Charge;
 pub(super) fn handle(event: &StripeEvent) -> Result<Meaning, ProcessError> {
     let charge: Charge = stripe::object(event)?;
     let Some(payment_intent) = charge.payment_intent else { return Ok(Meaning::Nothing) };
-    let kind = FactKind::ChargeRefunded { payment_intent, amount_refunded: charge.amount_refunded };
-    Ok(stripe::fact(event, kind))
+    let amount_refunded = charge.amount_refunded;
+    let kind = FactKind::ChargeRefunded { payment_intent: payment_intent.clone(), amount_refunded };
+    Ok(stripe::payment_fact(event, payment_intent, kind))
 }

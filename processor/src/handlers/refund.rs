@@ -12,6 +12,11 @@ pub(super) fn changed(event: &StripeEvent) -> Result<Meaning, ProcessError> {
     // A refund of a bare charge has no payment of ours behind it.
     let Some(payment_intent) = refund.payment_intent else { return Ok(Meaning::Nothing) };
     let status = fact_status(refund.status.as_deref());
-    let kind = FactKind::Refund { refund_id: refund.id, payment_intent, amount: refund.amount, status };
-    Ok(stripe::fact(event, kind))
+    let kind = FactKind::Refund {
+        refund_id: refund.id,
+        payment_intent: payment_intent.clone(),
+        amount: refund.amount,
+        status,
+    };
+    Ok(stripe::payment_fact(event, payment_intent, kind))
 }

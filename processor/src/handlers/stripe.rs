@@ -43,12 +43,20 @@ fn named(event: &StripeEvent) -> Option<Uuid> {
 
 /// A fact about the booking that the object's metadata names, or its reference. Without such a name it is not ours.
 pub(super) fn fact(event: &StripeEvent, kind: FactKind) -> Meaning {
+    subject(event).map_or(Meaning::Nothing, |subject| about(event, subject, kind))
+}
+
+/// A fact about a payment. Refunds made in Stripe's dashboard have no metadata: the payment is all that they name.
+pub(super) fn payment_fact(event: &StripeEvent, payment_intent: String, kind: FactKind) -> Meaning {
+    about(event, subject(event).unwrap_or(Subject::Payment(payment_intent)), kind)
+}
+
+fn subject(event: &StripeEvent) -> Option<Subject> {
     let referred = event.booking_id.as_deref().and_then(|id| id.parse::<Uuid>().ok());
-    let subject = match (named(event), referred) {
-        (Some(booking_id), _) => Subject::Booking(booking_id),
-        (None, Some(booking_id)) => Subject::Perhaps(booking_id),
-        (None, None) => return Meaning::Nothing,
-    };
+    named(event).map(Subject::Booking).or(referred.map(Subject::Perhaps))
+}
+
+fn about(event: &StripeEvent, subject: Subject, kind: FactKind) -> Meaning {
     let fact = Fact {
         id: Uuid::new_v5(&STRIPE_EVENTS, event.event_id.as_bytes()),
         event_type: event.event_type.clone(),

@@ -1,0 +1,87 @@
+//! The one way to the bookings: requests that come in at the same time share a transaction.
+//!
+//! A worker takes whatever is waiting, up to a limit, and waits for nothing more: at rest a request goes alone and at
+//! once, under load the batches grow by themselves. A batch that fails is taken apart, so that one bad request, or one
+//! booking that somebody has locked, fails by itself.
+
+use std::sync::Arc;
+
+use bookings::store::{Applied, Request, Store, StoreError};
+use futures_util::future::join_all;
+use tokio::sync::{Mutex, mpsc, oneshot};
+
+/// Requests in one transaction. Larger ones would hold their locks for longer and gain little.
+const MAX_BATCH: usize = 128;
+/// Transactions at the same time. Few, so that batches fill; more than one, so that the database is never idle while we
+/// read or decide.
+const WORKERS: usize = 4;
+/// Requests that may wait for a worker before those who ask have to wait.
+const QUEUE: usize = 1024;
+
+struct Job {
+    request: Request,
+    reply: oneshot::Sender<Result<Applied, StoreError>>,
+}
+
+/// Takes requests. Cheap to clone; the workers end when the last clone is gone.
+#[derive(Clone)]
+pub struct Books {
+    queue: mpsc::Sender<Job>,
+}
+
+impl Books {
+    /// Starts the workers, `pool_size` of them at most.
+    pub fn open(store: &Store, pool_size: usize) -> Self {
+        let (queue, waiting) = mpsc::channel(QUEUE);
+        let waiting = Arc::new(Mutex::new(waiting));
+        for _ in 0..WORKERS.min(pool_size) {
+            tokio::spawn(work(store.clone(), waiting.clone()));
+        }
+        Self { queue }
+    }
+
+    /// Applies a request. See [`Store::apply`].
+    pub async fn apply(&self, request: Request) -> Result<Applied, StoreError> {
+        let gone = || StoreError::Unavailable("the service is stopping".to_owned());
+        let (reply, answer) = oneshot::channel();
+        self.queue.send(Job { request, reply }).await.map_err(|_| gone())?;
+        answer.await.map_err(|_| gone())?
+    }
+}
+
+async fn work(store: Store, waiting: Arc<Mutex<mpsc::Receiver<Job>>>) {
+    let mut jobs = Vec::with_capacity(MAX_BATCH);
+    while waiting.lock().await.recv_many(&mut jobs, MAX_BATCH).await > 0 {
+        let (requests, replies): (Vec<Request>, Vec<_>) =
+            jobs.drain(..).map(|Job { request, reply }| (request, reply)).unzip();
+        let answers = apply(&store, &requests).await;
+        for (reply, answer) in replies.into_iter().zip(answers) {
+            // Whoever asked may be gone: the service is stopping.
+            let _ = reply.send(answer);
+        }
+    }
+}
+
+async fn apply(store: &Store, requests: &[Request]) -> Vec<Result<Applied, StoreError>> {
+    match store.apply(requests).await {
+        Ok(answers) => answers,
+        Err(error) if requests.len() == 1 || !may_work_alone(&error) => vec![Err(error); requests.len()],
+        Err(error) => {
+            tracing::debug!(%error, requests = requests.len(), "a batch failed; its requests go one by one");
+            join_all(requests.iter().map(|request| alone(store, request))).await
+        }
+    }
+}
+
+async fn alone(store: &Store, request: &Request) -> Result<Applied, StoreError> {
+    let mut answers = store.apply(std::slice::from_ref(request)).await?;
+    answers.pop().unwrap_or_else(|| Err(StoreError::Raced("a request was left without an answer".to_owned())))
+}
+
+/// Whether the error is about one of the requests, rather than about the database.
+fn may_work_alone(error: &StoreError) -> bool {
+    match error {
+        StoreError::Raced(_) | StoreError::Refused(_) | StoreError::Corrupt(_) | StoreError::UnknownBooking(_) => true,
+        StoreError::Unavailable(_) | StoreError::Migration(_) => false,
+    }
+}
