@@ -57,7 +57,7 @@ impl Store {
         let tx = client.transaction().await?;
         sql::prepare(&tx).await?;
         let mentioned: Vec<Vec<Name>> = requests.iter().map(names::names).collect();
-        let (_, mut looked) = try_join(limit_waiting(&tx, requests), look(&tx, requests, &mentioned)).await?;
+        let ((), mut looked) = try_join(limit_waiting(&tx, requests), look(&tx, requests, &mentioned)).await?;
         let (groups, loaded) = lock(&tx, requests, &mentioned, &mut looked.found).await?;
         let mut answers: Answers = requests.iter().map(|request| Err(unknown(request))).collect();
         let mut cases = self.cases(&tx, requests, groups, loaded, &looked, &mut answers).await?;

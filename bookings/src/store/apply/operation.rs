@@ -103,7 +103,6 @@ impl Entry {
         }
         self.touch();
         match &report.end {
-            TryEnd::Done => {}
             TryEnd::Released(failure) => {
                 self.fail(failure, report.was_in_doubt);
                 self.look_up |= failure.key_is_spent;
@@ -113,7 +112,8 @@ impl Entry {
                 self.settle(OperationState::Failed, now);
             }
             TryEnd::NotThere => self.in_doubt = false,
-            TryEnd::Waiting => {}
+            // The former is dealt with above; the latter only renews the lease, see [`Self::keep`].
+            TryEnd::Done | TryEnd::Waiting => {}
         }
     }
 
@@ -170,7 +170,7 @@ impl Entry {
         }
         let key_is_old = now.duration_since(first_tried_at) > KEY_AGE;
         let look_up = self.look_up || key_is_old || (self.attempts > 1 && !is_fresh);
-        ClaimedOperation { look_up, was_in_doubt, last_tried_at, ..self.claimed(booking_id) }
+        ClaimedOperation { look_up, last_tried_at, was_in_doubt, ..self.claimed(booking_id) }
     }
 
     /// Gives an operation back to the caller that has it already: with a new lease, and after a look at Stripe in vain
