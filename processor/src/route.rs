@@ -61,6 +61,7 @@ impl Router {
         if !self.deliver(topic, record, &pairs).await {
             return Destination::Nowhere;
         }
+        bookings::failpoint::hit("moved");
         self.count(&route, class)
     }
 

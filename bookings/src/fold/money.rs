@@ -143,9 +143,17 @@ impl Ledger {
         })
     }
 
-    /// A payment that we keep is `PAID`, unless somebody returned all of it in Stripe's dashboard.
+    /// A payment that we keep is `PAID`, unless somebody returned all of it in Stripe's dashboard, or tried to.
     pub(super) fn status_of_kept(&self, intent: &str) -> PaymentStatus {
-        if self.is_fully_returned(intent) { PaymentStatus::Refunded } else { PaymentStatus::Paid }
+        let failed = |refund: &&Refund| refund.status == RefundStatus::Failed;
+        let refused: i64 = self.refunds_of(intent).filter(failed).map(|refund| refund.amount).sum();
+        if self.is_fully_returned(intent) {
+            PaymentStatus::Refunded
+        } else if refused >= self.amount_of(intent) && self.refunds_of(intent).all(|refund| failed(&refund)) {
+            PaymentStatus::RefundFailed
+        } else {
+            PaymentStatus::Paid
+        }
     }
 
     /// The worst of the payments that are to go back.

@@ -16,7 +16,7 @@ use super::objects::{CheckoutSession, ErrorBody, Page, PaymentIntent, Refund};
 use crate::config::StripeConfig;
 
 /// The version whose parameters and answers this code knows.
-const STRIPE_VERSION: &str = "2026-08-26.dahlia";
+pub const STRIPE_VERSION: &str = "2026-08-26.dahlia";
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// From the request to the last byte of the answer. An operation's lease is longer than this.
 pub(crate) const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);

@@ -2,8 +2,11 @@
 
 mod bookings;
 mod crash;
+mod dashboard;
+mod failpoints;
 mod front_door;
 mod histories;
+mod openapi;
 mod releases;
 mod retries;
 mod startup;
