@@ -9,7 +9,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit, watch};
 
 use super::tracker::Tracker;
 use super::{Completion, Handler};
@@ -45,6 +45,14 @@ struct State {
     stopping: bool,
 }
 
+impl State {
+    /// Whether a record of this assignment may begin: not when its partition is going or gone.
+    fn may_begin(&self, partition: &Partition, epoch: u64) -> bool {
+        let tracker = self.trackers.get(partition);
+        !self.stopping && tracker.is_some_and(|tracker| tracker.epoch == epoch && !tracker.draining)
+    }
+}
+
 pub(super) struct Flow {
     state: Mutex<State>,
     changed: Condvar,
@@ -52,6 +60,8 @@ pub(super) struct Flow {
     max_waiting: usize,
     hasher: RandomState,
     panicked: AtomicBool,
+    /// Told whenever records that have not begun may not begin any more.
+    withdrawn: watch::Sender<()>,
 }
 
 impl Flow {
@@ -64,6 +74,7 @@ impl Flow {
             max_waiting: concurrency * 16,
             hasher: RandomState::new(),
             panicked: AtomicBool::new(false),
+            withdrawn: watch::Sender::new(()),
         }
     }
 
@@ -121,8 +132,8 @@ impl Flow {
     async fn run<H: Handler>(&self, work: Work, handler: &H) {
         let (partition, offset) = ((work.record.topic.clone(), work.record.partition), work.record.offset);
         let weight = work.record.weight();
-        let Ok(_permit) = self.permits.acquire().await else { return };
-        let begun = self.begin(&partition, work.epoch);
+        let permit = self.admitted(handler, &partition, work.epoch).await;
+        let begun = permit.is_some();
         let completion = if begun {
             let outcome = AssertUnwindSafe(handler.handle(work.record)).catch_unwind().await;
             outcome.unwrap_or_else(|_| {
@@ -147,6 +158,41 @@ impl Flow {
         self.changed.notify_all();
     }
 
+    /// Waits for a permit and for the handler's leave, then begins. `None` when the record must not begin any more: the
+    /// wait may be hours long, and neither a rebalance nor a shutdown waits for it.
+    async fn admitted<H: Handler>(
+        &self,
+        handler: &H,
+        partition: &Partition,
+        epoch: u64,
+    ) -> Option<SemaphorePermit<'_>> {
+        let leave = async {
+            let permit = self.permits.acquire().await.ok()?;
+            handler.admit().await;
+            Some(permit)
+        };
+        let permit = tokio::select! {
+            // Who is admitted begins in the same breath: a breaker that lets one through waits for that one.
+            biased;
+            admitted = AssertUnwindSafe(leave).catch_unwind() => admitted.unwrap_or_else(|_| {
+                self.panicked.store(true, Ordering::Relaxed);
+                None
+            }),
+            () = self.withdrawal(partition, epoch) => None,
+        };
+        permit.filter(|_| self.begin(partition, epoch))
+    }
+
+    /// Resolves when records of this assignment must not begin any more.
+    async fn withdrawal(&self, partition: &Partition, epoch: u64) {
+        let mut withdrawn = self.withdrawn.subscribe();
+        while self.lock().may_begin(partition, epoch) {
+            if withdrawn.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
     fn next_in(&self, key: u64) -> Option<Work> {
         let mut state = self.lock();
         let next = state.lanes.get_mut(&key).and_then(VecDeque::pop_front);
@@ -156,16 +202,15 @@ impl Flow {
         next
     }
 
-    /// Whether a record may begin: not when its partition is going or gone.
+    /// Counts a record as running, if it may begin.
     fn begin(&self, partition: &Partition, epoch: u64) -> bool {
         let mut state = self.lock();
-        if state.stopping {
+        if !state.may_begin(partition, epoch) {
             return false;
         }
-        let Some(tracker) = state.trackers.get_mut(partition).filter(|t| t.epoch == epoch && !t.draining) else {
-            return false;
-        };
-        tracker.running += 1;
+        if let Some(tracker) = state.trackers.get_mut(partition) {
+            tracker.running += 1;
+        }
         true
     }
 
@@ -222,6 +267,7 @@ impl Flow {
                 tracker.draining = true;
             }
         }
+        self.withdrawn.send_replace(());
         // A service that stops has drained already: what runs still has had its time.
         while !state.stopping
             && partitions.iter().any(|partition| state.trackers.get(partition).is_some_and(|t| t.running > 0))
@@ -241,11 +287,13 @@ impl Flow {
             state.trackers.remove(partition);
             state.paused.remove(partition);
         }
+        self.withdrawn.send_replace(());
     }
 
     /// From now on nothing new is begun.
     pub(super) fn stop(&self) {
         self.lock().stopping = true;
+        self.withdrawn.send_replace(());
     }
 
     /// Waits a moment; true when nothing is being handled any more.
@@ -262,3 +310,7 @@ impl Flow {
         self.panicked.load(Ordering::Relaxed)
     }
 }
+
+#[cfg(test)]
+#[path = "flow_tests.rs"]
+mod tests;

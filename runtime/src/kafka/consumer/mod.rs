@@ -37,6 +37,16 @@ pub enum Completion {
 
 /// What a service does with a record.
 pub trait Handler: Send + Sync + 'static {
+    /// Resolves when a record may begin; at once, unless a handler says otherwise.
+    ///
+    /// A breaker holds records here, for hours if need be: polling goes on, the membership stays, and memory is bounded
+    /// because intake pauses. A held record does not count as running: a rebalance or a shutdown does not wait for it,
+    /// but drops this future. When it resolves, [`Handler::handle`] follows within the same task, unless the partition
+    /// goes at that very moment; so a breaker that lets one record through must not wait for its outcome for ever.
+    fn admit(&self) -> impl Future<Output = ()> + Send {
+        std::future::ready(())
+    }
+
     /// Deals with one record. Must not return [`Completion::Done`] before every effect is durable.
     fn handle(&self, record: Record) -> impl Future<Output = Completion> + Send;
 }
