@@ -4,6 +4,7 @@ use bookings::store::StoreError;
 use schemas::CodecError;
 use schemas::ladder::{ErrorClass, Failure};
 
+use crate::breaker::{Cause, Evidence};
 use crate::stripe::StripeError;
 
 /// Why a record could not be applied. The text goes into a header, so it holds no personal data.
@@ -47,6 +48,16 @@ impl ProcessError {
         };
         Failure { class, retry_after }
     }
+
+    /// What it says about the events that come after it.
+    pub fn evidence(&self) -> Evidence {
+        match self {
+            Self::Undecodable(_) | Self::Unusable(_) | Self::NoEnd | Self::Panicked => Evidence::Fails(Cause::Release),
+            Self::OperationBusy => Evidence::Nothing,
+            Self::Store(error) => store_evidence(error),
+            Self::Stripe(error) => stripe_evidence(error),
+        }
+    }
 }
 
 fn store_class(error: &StoreError) -> ErrorClass {
@@ -70,5 +81,27 @@ fn stripe_class(error: &StripeError) -> ErrorClass {
         // A wrong or revoked key is the operator's to mend: the events must not pile up in the DLQ meanwhile.
         | StripeError::Credentials { .. } => ErrorClass::Transient,
         StripeError::Refused { .. } | StripeError::GaveUp { .. } => ErrorClass::Permanent,
+    }
+}
+
+fn store_evidence(error: &StoreError) -> Evidence {
+    match error {
+        StoreError::Unavailable(_) => Evidence::Fails(Cause::Database),
+        StoreError::Raced(_) | StoreError::UnknownBooking(_) => Evidence::Nothing,
+        StoreError::Refused(_) | StoreError::Corrupt(_) | StoreError::Migration(_) => Evidence::Fails(Cause::Release),
+    }
+}
+
+fn stripe_evidence(error: &StripeError) -> Evidence {
+    match error {
+        StripeError::RateLimited { .. }
+        | StripeError::Unreachable { .. }
+        | StripeError::Broken { .. }
+        | StripeError::Server { .. }
+        | StripeError::Unreadable { .. }
+        | StripeError::Credentials { .. } => Evidence::Fails(Cause::Stripe),
+        StripeError::Conflict { .. } | StripeError::KeyReused { .. } => Evidence::Nothing,
+        // One such answer is about one booking; the same for all is about what we ask.
+        StripeError::Refused { .. } | StripeError::GaveUp { .. } => Evidence::Fails(Cause::Release),
     }
 }

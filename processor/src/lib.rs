@@ -3,6 +3,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail loudly"))]
 
 pub mod books;
+pub mod breaker;
 pub mod config;
 pub mod execute;
 pub mod failure;

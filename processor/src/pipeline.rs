@@ -1,6 +1,7 @@
 //! One record, from its bytes to its effect or its retry.
 
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 use std::time::Instant;
 
 use bookings::store::{Request, StoreError, Subject};
@@ -15,6 +16,7 @@ use tracing::Instrument;
 use uuid::Uuid;
 
 use crate::books::Books;
+use crate::breaker::{Breaker, Evidence, Verdict};
 use crate::execute::Executor;
 use crate::failure::ProcessError;
 use crate::handlers::{self, Meaning};
@@ -31,32 +33,46 @@ enum Outcome {
     Ignored,
 }
 
+/// What became of an event, and whether Stripe was asked on the way.
+struct Processed {
+    outcome: Outcome,
+    asked_stripe: bool,
+}
+
+impl From<Outcome> for Processed {
+    fn from(outcome: Outcome) -> Self {
+        Self { outcome, asked_stripe: false }
+    }
+}
+
 /// Handles records: the consumer's [`Handler`].
 pub struct Pipeline {
     books: Books,
     executor: Executor,
     router: Router,
+    breaker: Arc<Breaker>,
 }
 
 impl Pipeline {
     /// A pipeline on these parts.
-    pub fn new(books: Books, executor: Executor, router: Router) -> Self {
-        Self { books, executor, router }
+    pub fn new(books: Books, executor: Executor, router: Router, breaker: Arc<Breaker>) -> Self {
+        Self { books, executor, router, breaker }
     }
 
-    async fn process(&self, event: &Event, is_retry: bool) -> Result<Outcome, ProcessError> {
+    async fn process(&self, event: &Event, is_retry: bool) -> Result<Processed, ProcessError> {
         let (subject, fact) = match handlers::interpret(event)? {
             Meaning::Fact(fact) => *fact,
-            Meaning::Nothing => return Ok(Outcome::Ignored),
+            Meaning::Nothing => return Ok(Outcome::Ignored.into()),
         };
         let may_be_foreign = matches!(subject, Subject::Perhaps(_));
         let applied = match self.books.apply(Request::event(subject, fact)).await {
             // Another product's: its metadata does not say that it is ours.
-            Err(StoreError::UnknownBooking(_)) if may_be_foreign => return Ok(Outcome::Ignored),
+            Err(StoreError::UnknownBooking(_)) if may_be_foreign => return Ok(Outcome::Ignored.into()),
             applied => applied?,
         };
-        let Some(booking_id) = applied.booking_id else { return Ok(Outcome::Ignored) };
-        let has_work = applied.operation.is_some() || applied.busy.is_some();
+        let Some(booking_id) = applied.booking_id else { return Ok(Outcome::Ignored.into()) };
+        let asked_stripe = applied.operation.is_some();
+        let has_work = asked_stripe || applied.busy.is_some();
         self.executor.carry_out(applied.operation).await?;
         if !applied.is_new && applied.busy.is_some() {
             // An earlier try of this very event may have begun what is under way, and died. Whoever is new need not wait:
@@ -65,22 +81,18 @@ impl Pipeline {
         }
         // A retry finds its fact recorded by the first try, and still is what brings the event to its end.
         let is_applied = applied.is_new || has_work || is_retry;
-        Ok(if is_applied { Outcome::Applied(booking_id) } else { Outcome::Duplicate(booking_id) })
+        let outcome = if is_applied { Outcome::Applied(booking_id) } else { Outcome::Duplicate(booking_id) };
+        Ok(Processed { outcome, asked_stripe })
     }
 
     async fn finish(&self, record: Record) -> Completion {
         let started = Instant::now();
         let headers = Headers::parse(record.headers.iter().map(|(name, value)| (name.as_str(), value.as_slice())));
-        let is_retry = headers.retry.is_some();
         let decoded = schemas::codec::decode(&record.value).map_err(ProcessError::from);
         let label = decoded.as_ref().map_or("unknown", handlers::label);
         let received_at = decoded.as_ref().ok().map(received_at);
-        let result = match &decoded {
-            Ok(event) => {
-                let processed = AssertUnwindSafe(self.process(event, is_retry)).catch_unwind().await;
-                processed.unwrap_or(Err(ProcessError::Panicked))
-            }
-            Err(_) => Err(decoded.err().unwrap_or(ProcessError::Panicked)),
+        let Some(result) = self.try_until_it_counts(&record, &headers, decoded).await else {
+            return Completion::Abandoned;
         };
         let outcome = match result {
             Ok(outcome) => report(label, outcome),
@@ -96,6 +108,39 @@ impl Pipeline {
             metrics::histogram!(names::EVENT_END_TO_END, "event_type" => label).record(age);
         }
         Completion::Done
+    }
+
+    /// Tries to apply the event. What fails of something that stopped everything is no failure of its own: it waits for
+    /// its next turn. `None` when the service stops first.
+    async fn try_until_it_counts(
+        &self,
+        record: &Record,
+        headers: &Headers,
+        decoded: Result<Event, ProcessError>,
+    ) -> Option<Result<Outcome, ProcessError>> {
+        let name = headers.event.as_ref().map_or(record.value.as_slice(), |event| event.event_id.as_bytes());
+        let event = match decoded {
+            Ok(event) => event,
+            Err(error) => {
+                self.breaker.observe(name, error.evidence());
+                return Some(Err(error));
+            }
+        };
+        loop {
+            let processed = AssertUnwindSafe(self.process(&event, headers.retry.is_some())).catch_unwind().await;
+            let processed = processed.unwrap_or(Err(ProcessError::Panicked));
+            let evidence = match &processed {
+                Ok(Processed { asked_stripe, .. }) => Evidence::Works { asked_stripe: *asked_stripe },
+                Err(error) => error.evidence(),
+            };
+            match (self.breaker.observe(name, evidence), processed) {
+                (Verdict::Waits, Err(error)) => tracing::debug!(%error, "event failed; it waits until others succeed"),
+                (_, processed) => return Some(processed.map(|processed| processed.outcome)),
+            }
+            if !self.breaker.admit().await {
+                return None;
+            }
+        }
     }
 
     /// Moves a failed record on. `None` when it could not be moved because the service is stopping.
@@ -122,6 +167,11 @@ impl Pipeline {
 }
 
 impl Handler for Pipeline {
+    async fn admit(&self) {
+        // Stopping, the consumer begins nothing more anyway.
+        let _ = self.breaker.admit().await;
+    }
+
     async fn handle(&self, record: Record) -> Completion {
         let header = |wanted: &str| {
             let found = record.headers.iter().rev().find(|(name, _)| name == wanted);

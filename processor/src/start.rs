@@ -16,6 +16,7 @@ use schemas::ladder::ErrorClass;
 use schemas::topics::Topics;
 
 use crate::books::Books;
+use crate::breaker::Breaker;
 use crate::config::Config;
 use crate::execute::Executor;
 use crate::handlers;
@@ -39,7 +40,7 @@ pub async fn run(env: Env, shutdown: Shutdown) -> anyhow::Result<()> {
     let admin = Admin::from_env(&env, "127.0.0.1:9465")?;
     let health = Health::new();
     let (kafka_health, database_health) = (health.component("kafka"), health.component("postgres"));
-    let consumer_health = health.component("consumer");
+    let (consumer_health, breaker_health) = (health.component("consumer"), health.component("breaker"));
     let _admin = admin.start(health, &shutdown).await?;
 
     let store = Store::new(
@@ -75,11 +76,12 @@ pub async fn run(env: Env, shutdown: Shutdown) -> anyhow::Result<()> {
         drain: DRAIN,
         lag_metric: CONSUMER_LAG,
     };
-    tokio::spawn(Sweeper::new(store.clone(), executor.clone()).run(shutdown.clone()));
+    let breaker = Arc::new(Breaker::new(breaker_health, shutdown.clone()));
+    tokio::spawn(Sweeper::new(store.clone(), executor.clone(), breaker.clone()).run(shutdown.clone()));
     zero_counters(&topics);
     consumer_health.up();
     tracing::info!(group = settings.group, "processing");
-    consumer::run(&config.kafka, settings, Arc::new(Pipeline::new(books, executor, router)), shutdown).await?;
+    consumer::run(&config.kafka, settings, Arc::new(Pipeline::new(books, executor, router, breaker)), shutdown).await?;
     producer.flush(FLUSH).await;
     Ok(())
 }

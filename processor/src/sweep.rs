@@ -1,5 +1,6 @@
 //! Finishes operations that no event will come back for: their event is in the DLQ or was never one.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bookings::store::{Store, StoreError};
@@ -7,6 +8,7 @@ use runtime::shutdown::Shutdown;
 use tokio::time::Instant;
 use uuid::Uuid;
 
+use crate::breaker::Breaker;
 use crate::execute::Executor;
 use crate::failure::ProcessError;
 
@@ -24,12 +26,13 @@ const STRAYS_INTERVAL: Duration = Duration::from_hours(1);
 pub struct Sweeper {
     store: Store,
     executor: Executor,
+    breaker: Arc<Breaker>,
 }
 
 impl Sweeper {
     /// A sweeper of this ledger.
-    pub fn new(store: Store, executor: Executor) -> Self {
-        Self { store, executor }
+    pub fn new(store: Store, executor: Executor, breaker: Arc<Breaker>) -> Self {
+        Self { store, executor, breaker }
     }
 
     /// Sweeps until shutdown.
@@ -40,7 +43,10 @@ impl Sweeper {
                 let _ = self.store.drop_strays(STRAYS_FOR).await;
                 strays_dropped = Some(Instant::now());
             }
-            if let Err(error) = self.sweep().await {
+            // While all events are held back, so is what they have left undone.
+            if !self.breaker.is_open()
+                && let Err(error) = self.sweep().await
+            {
                 // The database's own watch tells the operator when it is away.
                 tracing::debug!(%error, "could not look for forgotten operations");
             }

@@ -28,6 +28,10 @@ pub const RETRIES_RELEASED: &str = "retries_released_total";
 pub const RETRY_RELEASE_LATENESS: &str = "retry_release_lateness_seconds";
 /// Records sent to the DLQ, by `error_class`.
 pub const DEAD_LETTERS: &str = "dead_letters_total";
+/// Whether the processor holds events back, by `cause`.
+pub const BREAKER_OPEN: &str = "breaker_open";
+/// How often the processor began to hold events back, by `cause`.
+pub const BREAKER_TRIPS: &str = "breaker_trips_total";
 /// Requests to Stripe, by `operation` and `outcome`.
 pub const STRIPE_REQUESTS: &str = "stripe_requests_total";
 /// Time that a request to Stripe took, by `operation`.
@@ -98,6 +102,8 @@ const ALL: &[Metric] = &[
     Metric::counter(RETRIES_RELEASED, "Records that were due and left their retry tier."),
     Metric::histogram(RETRY_RELEASE_LATENESS, LATENESS_SECONDS, "How long after its due time a record left its tier."),
     Metric::counter(DEAD_LETTERS, "Records sent to the dead-letter topic."),
+    Metric::gauge(BREAKER_OPEN, "1 while events are held back because most of them fail for this cause."),
+    Metric::counter(BREAKER_TRIPS, "How often events began to be held back."),
     Metric::counter(STRIPE_REQUESTS, "Requests to Stripe by outcome."),
     Metric::histogram(STRIPE_REQUEST_DURATION, STRIPE_SECONDS, "Time that a request to Stripe took."),
     Metric::gauge(CONSUMER_LAG, "Records of a topic that its consumer group has not finished."),

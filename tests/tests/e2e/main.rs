@@ -1,6 +1,7 @@
 //! The whole path, with our real binaries, a real broker and a real database.
 
 mod bookings;
+mod breaker;
 mod crash;
 mod dashboard;
 mod failpoints;

@@ -1,0 +1,195 @@
+//! When to stop and when to go on: a pure state machine. Time is passed in.
+
+use std::collections::{HashMap, VecDeque};
+use std::time::{Duration, Instant};
+
+/// Tries that count as recent.
+const WINDOW: usize = 64;
+/// Failures of the same few records, which may be their own fault, do not stop the others.
+const MIN_RECORDS: usize = 5;
+/// What is wrong with a record itself is wrong with that record alone, until it is said of very many.
+const MIN_RECORDS_OURS: usize = 50;
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+/// A probe that is not heard of for so long went away with its partition.
+const PROBE_LOST: Duration = Duration::from_mins(1);
+/// Probes that have to succeed before everybody may go on.
+const GOOD_PROBES: u32 = 3;
+
+/// Whose fault a failure is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Cause {
+    /// Stripe is away, failing, limiting or refusing our key.
+    Stripe,
+    /// PostgreSQL is away.
+    Database,
+    /// The records are not what this release takes, or it breaks on them.
+    Release,
+}
+
+impl Cause {
+    /// Every cause.
+    pub const ALL: [Self; 3] = [Self::Stripe, Self::Database, Self::Release];
+
+    /// As metrics and logs write it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Stripe => "stripe",
+            Self::Database => "postgres",
+            Self::Release => "release",
+        }
+    }
+
+    const fn min_records(self) -> usize {
+        match self {
+            Self::Stripe | Self::Database => MIN_RECORDS,
+            Self::Release => MIN_RECORDS_OURS,
+        }
+    }
+}
+
+/// What a try showed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Evidence {
+    /// It worked, with or without a word from Stripe.
+    Works {
+        /// Stripe was asked.
+        asked_stripe: bool,
+    },
+    /// It failed.
+    Fails(Cause),
+    /// It failed for a reason that says nothing about others.
+    Nothing,
+}
+
+impl Evidence {
+    /// Whether it shows that what had failed works again.
+    fn clears(self, cause: Cause) -> bool {
+        match (self, cause) {
+            (Self::Works { asked_stripe }, Cause::Stripe) => asked_stripe,
+            // The database was asked before Stripe was.
+            (Self::Works { .. }, Cause::Database | Cause::Release) | (Self::Fails(Cause::Stripe), Cause::Database) => {
+                true
+            }
+            (Self::Fails(_) | Self::Nothing, _) => false,
+        }
+    }
+}
+
+/// What changed with an observation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Turn {
+    Opened(Cause),
+    Closed(Cause),
+}
+
+/// What to do with the record that was observed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Its failure is its own: it moves on, to a tier or to the DLQ.
+    Counts,
+    /// It failed of what stopped everything: it stays where it is and waits for its next turn, uncounted.
+    Waits,
+}
+
+/// Whether a record may begin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Admission {
+    Granted,
+    /// Not before this moment.
+    Later(Instant),
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Stopped {
+    cause: Cause,
+    pause: Duration,
+    next_probe: Instant,
+    probing: bool,
+    good: u32,
+}
+
+/// The state.
+#[derive(Debug, Default)]
+pub(super) struct State {
+    /// Records of late, and what became of them.
+    recent: VecDeque<(u64, Option<Cause>)>,
+    stopped: Option<Stopped>,
+}
+
+impl State {
+    pub(super) fn cause(&self) -> Option<Cause> {
+        self.stopped.map(|stopped| stopped.cause)
+    }
+
+    /// Asks for leave to begin. While stopped, one record at a time has it: the probe.
+    pub(super) fn admit(&mut self, now: Instant) -> Admission {
+        let Some(stopped) = &mut self.stopped else { return Admission::Granted };
+        if now < stopped.next_probe {
+            return Admission::Later(stopped.next_probe);
+        }
+        stopped.probing = true;
+        stopped.next_probe = now + PROBE_LOST;
+        Admission::Granted
+    }
+
+    /// Takes note of what a try of the record showed.
+    pub(super) fn observe(&mut self, record: u64, evidence: Evidence, now: Instant) -> (Verdict, Option<Turn>) {
+        match self.stopped {
+            None => (Verdict::Counts, self.observe_running(record, evidence, now)),
+            Some(stopped) => self.observe_stopped(stopped, evidence, now),
+        }
+    }
+
+    fn observe_running(&mut self, record: u64, evidence: Evidence, now: Instant) -> Option<Turn> {
+        let failure = match evidence {
+            Evidence::Works { .. } => None,
+            Evidence::Fails(cause) => Some(cause),
+            Evidence::Nothing => return None,
+        };
+        self.recent.push_back((record, failure));
+        if self.recent.len() > WINDOW {
+            self.recent.pop_front();
+        }
+        let cause = failure.filter(|cause| self.is_common(*cause))?;
+        let next_probe = now + FIRST_PAUSE;
+        self.stopped = Some(Stopped { cause, pause: FIRST_PAUSE, next_probe, probing: false, good: 0 });
+        Some(Turn::Opened(cause))
+    }
+
+    /// Most of the records of late failed of this, by the last that is known of each.
+    fn is_common(&self, cause: Cause) -> bool {
+        let last: HashMap<u64, Option<Cause>> = self.recent.iter().copied().collect();
+        let failed = last.values().filter(|failure| **failure == Some(cause)).count();
+        failed >= cause.min_records() && failed * 2 > last.len()
+    }
+
+    fn observe_stopped(&mut self, stopped: Stopped, evidence: Evidence, now: Instant) -> (Verdict, Option<Turn>) {
+        let mut next = stopped;
+        if evidence.clears(stopped.cause) {
+            next.good += 1;
+            if next.good >= GOOD_PROBES {
+                *self = Self::default();
+                return (Verdict::Counts, Some(Turn::Closed(stopped.cause)));
+            }
+            next.next_probe = now;
+        } else if stopped.probing && evidence == Evidence::Fails(stopped.cause) {
+            next.good = 0;
+            next.pause = (stopped.pause * 2).min(LONGEST_PAUSE);
+            next.next_probe = now + stopped.pause;
+        } else if stopped.probing {
+            // Neither good nor bad for what we wait for, so the next one may try at once.
+            next.next_probe = now;
+        }
+        // Else: a record that was under way when it stopped. It tells nothing new.
+        next.probing = false;
+        self.stopped = Some(next);
+        // What this release cannot read stays unread; kept back, such records would block the rest for good.
+        let waits = evidence == Evidence::Fails(stopped.cause) && stopped.cause != Cause::Release;
+        (if waits { Verdict::Waits } else { Verdict::Counts }, None)
+    }
+}
+
+#[cfg(test)]
+#[path = "state_tests.rs"]
+mod tests;
