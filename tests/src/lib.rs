@@ -1,6 +1,7 @@
 //! Harness of the end-to-end tests, the demo and the benchmarks: a real Kafka, a real PostgreSQL, our real binaries,
 //! and doubles of Calendly and Stripe.
 
+pub mod bench;
 pub mod calendly;
 pub mod demo;
 pub mod kafka;

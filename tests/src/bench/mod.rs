@@ -1,0 +1,4 @@
+//! Benchmarks.
+#![allow(missing_docs)]
+pub mod processor;
+pub mod stripe;

@@ -1,0 +1,5 @@
+//! dev
+#[tokio::main]
+async fn main() {
+    tests::bench::processor::run().await;
+}
