@@ -2,6 +2,10 @@
 
 use std::process::ExitCode;
 
+/// An event is many small allocations.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     runtime::entry::main("processor", env!("CARGO_PKG_VERSION"), processor::run)
 }
