@@ -1,12 +1,17 @@
-//! `calctl`: prepares topics and the database, sets prices, shows bookings.
+//! `calctl`: prepares topics and the database, sets prices, shows bookings, handles dead letters, audits.
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail loudly"))]
 
+mod audit;
 mod bookings;
 mod cli;
 mod database;
+mod dlq;
+mod kafka;
+mod moment;
 mod output;
 mod prices;
+mod progress;
 mod topics;
 
 use std::process::ExitCode;
@@ -42,5 +47,7 @@ async fn run(cli: Cli, env: &Env) -> anyhow::Result<()> {
         }
         Command::Bookings(BookingsCommand::Show { name }) => bookings::show(env, &printer, &name).await,
         Command::Bookings(BookingsCommand::Checkout { name }) => bookings::checkout(env, &printer, &name).await,
+        Command::Dlq(command) => dlq::run(env, &printer, command).await,
+        Command::Audit(window) => audit::run(env, &printer, &window).await,
     }
 }

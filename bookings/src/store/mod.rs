@@ -1,5 +1,6 @@
 //! All SQL. Every function is one transaction or one statement, and says what it leaves behind.
 
+mod audit;
 mod error;
 mod ledger;
 mod params;
