@@ -22,6 +22,8 @@ use runtime::env::Env;
 use self::cli::{BookingsCommand, Cli, Command, DbCommand, PricesCommand, TopicsCommand};
 use self::output::Printer;
 
+const WRONG_USAGE: u8 = 2;
+
 /// Runs the command line and returns the exit code: 0 done, 1 failed, 2 wrong usage.
 pub async fn main() -> ExitCode {
     // clap itself answers --help and --version with 0 and wrong usage with 2.
@@ -29,6 +31,11 @@ pub async fn main() -> ExitCode {
     runtime::entry::install_crypto();
     match run(cli, &Env::from_process()).await {
         Ok(()) => ExitCode::SUCCESS,
+        // Arguments that do not go together, as clap would say it.
+        Err(error) if error.is::<clap::Error>() => {
+            output::complain(&error.to_string());
+            ExitCode::from(WRONG_USAGE)
+        }
         Err(error) => {
             output::complain(&format!("{error:#}"));
             ExitCode::FAILURE

@@ -64,7 +64,8 @@ impl Pipeline {
     async fn finish(&self, record: Record) -> Completion {
         let started = Instant::now();
         let headers = Headers::parse(record.headers.iter().map(|(name, value)| (name.as_str(), value.as_slice())));
-        let is_retry = headers.retry.is_some();
+        // A replayed dead letter has retry headers too, and is a first try.
+        let is_retry = headers.retry.as_ref().is_some_and(|retry| retry.attempt > 0);
         let decoded = schemas::codec::decode(&record.value).map_err(ProcessError::from);
         let label = decoded.as_ref().map_or("unknown", handlers::label);
         let received_at = decoded.as_ref().ok().map(received_at);

@@ -50,7 +50,8 @@ pub(crate) async fn run(env: &Env, printer: &Printer, window: &Window) -> anyhow
     let since = window.since.unwrap_or_else(|| Moment::hours_ago(DEFAULT_HOURS)).0;
     let until = window.until.map(|until| until.0);
     if until.is_some_and(|until| until <= since) {
-        bail!("--until is not after --since");
+        let problem = "--until is not after --since\n";
+        return Err(clap::Error::raw(clap::error::ErrorKind::ValueValidation, problem).into());
     }
     let now = Timestamp::now();
     let places = Places::committed(&kafka).await?;

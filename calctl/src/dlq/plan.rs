@@ -92,7 +92,9 @@ mod tests {
 
     fn with(letters: &[Letter]) -> LastDeaths {
         let mut last = LastDeaths::default();
-        letters.iter().for_each(|letter| last.note(letter));
+        for letter in letters {
+            last.note(letter);
+        }
         last
     }
 
