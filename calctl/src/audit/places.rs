@@ -20,10 +20,11 @@ impl Places {
     /// the processor had committed of the due topic.
     pub(super) async fn committed(kafka: &Kafka) -> Result<Self, ReadError> {
         let topics = &kafka.topics;
-        let consumed = [topics.calendly_events(), topics.stripe_events(), topics.due()];
-        let processor = kafka.reader.committed(&topics.group("processor"), &consumed).await?;
-        let retrier = kafka.reader.committed(&topics.group("retrier"), &tiers(kafka)).await?;
-        Ok(Self { processor, retrier })
+        let consumed = vec![topics.calendly_events(), topics.stripe_events(), topics.due()];
+        let groups = [(topics.group("processor"), consumed), (topics.group("retrier"), tiers(kafka))];
+        let mut committed = kafka.reader.committed(&groups).await?.into_iter();
+        let mut next = || committed.next().unwrap_or_default();
+        Ok(Self { processor: next(), retrier: next() })
     }
 
     /// Takes what came into the event topics in the window.

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::metadata::MetadataPartition;
 use rdkafka::{Offset, TopicPartitionList};
 
@@ -21,8 +21,8 @@ use super::config::{KafkaConfig, MAX_RECORD_BYTES};
 
 /// One request to the brokers.
 const REQUEST: Duration = Duration::from_secs(10);
-/// How long an open transaction is waited for. The brokers abort ours after 10 s.
-const STABLE: Duration = Duration::from_secs(30);
+/// How long an open transaction is waited for. The brokers abort ours after 10 s, and look every 10 s for what to abort.
+const STABLE: Duration = Duration::from_secs(40);
 const POLL: Duration = Duration::from_millis(20);
 
 /// Offsets by topic and partition.
@@ -80,7 +80,7 @@ pub enum ReadError {
     #[error("topic {0} stopped coming; are all brokers up?")]
     Stalled(String),
     /// A transaction stayed open.
-    #[error("a transaction on topic {0} stays open; try again")]
+    #[error("a transaction on topic {0} stays open; is a retrier hanging?")]
     OpenTransaction(String),
     /// The reading thread is gone.
     #[error("the reader's thread ended unexpectedly")]
@@ -105,11 +105,15 @@ impl TopicReader {
         Self { config: config.clone() }
     }
 
-    /// What a group has committed of these topics; a partition of which it has committed nothing is at 0.
-    pub async fn committed(&self, group: &str, topics: &[&str]) -> Result<Offsets, ReadError> {
-        let client = client(&self.config, group, Isolation::Committed)?;
-        let topics = owned(topics);
-        blocking(move || committed(&client, &topics)).await
+    /// What each group has committed of its topics, the groups one after the other; a partition of which nothing is
+    /// committed is at 0.
+    pub async fn committed(&self, groups: &[(String, Vec<&str>)]) -> Result<Vec<Offsets>, ReadError> {
+        // All clients first: each takes up to a second to find its group's coordinator.
+        let mut asked = Vec::with_capacity(groups.len());
+        for (group, topics) in groups {
+            asked.push((client(&self.config, group, Isolation::Committed)?, owned(topics)));
+        }
+        blocking(move || asked.iter().map(|(client, topics)| committed(client, topics)).collect()).await
     }
 
     /// The parts of these topics between `from` and now, or the first record that was written at `until` or later.
@@ -177,8 +181,42 @@ async fn blocking<T: Send + 'static>(
     tokio::task::spawn_blocking(work).await.unwrap_or(Err(ReadError::ThreadLost))
 }
 
+/// Asks until there is an answer: a topic that was just made has no leader yet, a group no coordinator.
+fn ask<T>(mut request: impl FnMut() -> KafkaResult<T>) -> KafkaResult<T> {
+    let until = Instant::now() + REQUEST;
+    loop {
+        match request() {
+            Err(error) if Instant::now() < until && error.rdkafka_error_code().is_some_and(is_passing) => {
+                std::thread::park_timeout(POLL);
+            }
+            answer => return answer,
+        }
+    }
+}
+
+fn is_passing(code: RDKafkaErrorCode) -> bool {
+    matches!(
+        code,
+        RDKafkaErrorCode::NotLeaderForPartition
+            | RDKafkaErrorCode::LeaderNotAvailable
+            | RDKafkaErrorCode::CoordinatorLoadInProgress
+            | RDKafkaErrorCode::CoordinatorNotAvailable
+            | RDKafkaErrorCode::NotCoordinator
+            | RDKafkaErrorCode::UnstableOffsetCommit
+            | RDKafkaErrorCode::WaitingForCoordinator
+    )
+}
+
+/// A list whose partitions all have an answer.
+fn answered(list: TopicPartitionList) -> KafkaResult<TopicPartitionList> {
+    for element in list.elements() {
+        element.error()?;
+    }
+    Ok(list)
+}
+
 fn partitions(client: &BaseConsumer<QuietContext>, topic: &str) -> Result<Vec<i32>, ReadError> {
-    let metadata = client.fetch_metadata(Some(topic), REQUEST)?;
+    let metadata = ask(|| client.fetch_metadata(Some(topic), REQUEST))?;
     let found = metadata.topics().iter().find(|found| found.name() == topic);
     let ids: Vec<i32> =
         found.map_or_else(Vec::new, |found| found.partitions().iter().map(MetadataPartition::id).collect());
@@ -192,9 +230,10 @@ fn committed(client: &BaseConsumer<QuietContext>, topics: &[String]) -> Result<O
             list.add_partition(topic, partition);
         }
     }
+    // Offsets that are part of an open transaction are told when it ends.
+    let list = ask(|| client.committed_offsets(list.clone(), STABLE).and_then(answered))?;
     let mut offsets = Offsets::new();
-    for element in client.committed_offsets(list, REQUEST)?.elements() {
-        element.error()?;
+    for element in list.elements() {
         let offset = if let Offset::Offset(offset) = element.offset() { offset } else { 0 };
         offsets.insert((element.topic().to_owned(), element.partition()), offset);
     }
@@ -206,7 +245,7 @@ fn ends(client: &BaseConsumer<QuietContext>, topics: &[String]) -> Result<Vec<Sp
     let mut spans = Vec::new();
     for topic in topics {
         for partition in partitions(client, topic)? {
-            let (from, to) = client.fetch_watermarks(topic, partition, REQUEST)?;
+            let (from, to) = ask(|| client.fetch_watermarks(topic, partition, REQUEST))?;
             spans.push(Span { topic: topic.clone(), partition, from, to });
         }
     }
@@ -217,7 +256,7 @@ fn wait_until_stable(client: &BaseConsumer<QuietContext>, spans: &[Span]) -> Res
     let until = Instant::now() + STABLE;
     for span in spans.iter().filter(|span| !span.is_empty()) {
         // Of a client that reads what is committed this is the last stable offset: where the first open transaction begins.
-        while client.fetch_watermarks(&span.topic, span.partition, REQUEST)?.1 < span.to {
+        while ask(|| client.fetch_watermarks(&span.topic, span.partition, REQUEST))?.1 < span.to {
             if Instant::now() >= until {
                 return Err(ReadError::OpenTransaction(span.topic.clone()));
             }
@@ -264,12 +303,11 @@ fn at_time(
     for span in spans {
         list.add_partition_offset(&span.topic, span.partition, Offset::Offset(time.as_millisecond().max(0)))?;
     }
-    let found = client.offsets_for_times(list, REQUEST)?;
+    let found = ask(|| client.offsets_for_times(list.clone(), REQUEST).and_then(answered))?;
     let mut offsets = Vec::with_capacity(spans.len());
     for span in spans {
         let element = found.find_partition(&span.topic, span.partition);
         let element = element.ok_or_else(|| ReadError::NoTopic(span.topic.clone()))?;
-        element.error()?;
         offsets.push(if let Offset::Offset(offset) = element.offset() { Some(offset) } else { None });
     }
     Ok(offsets)
