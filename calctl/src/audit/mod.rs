@@ -35,11 +35,11 @@ const DEFAULT_HOURS: i64 = 24;
 /// Which events to look at, by when they came into their topic.
 #[derive(Clone, Copy, Debug, Args)]
 pub(crate) struct Window {
-    /// Events accepted since then: a duration before now such as 1h, or a time such as 2026-01-02T03:04:05Z
-    /// [default: 24h].
+    /// Events accepted since then: a duration before now such as 1h, or a time such as 2026-01-02T03:04:05Z;
+    /// without it, 24h.
     #[arg(long, value_name = "WHEN")]
     since: Option<Moment>,
-    /// Events accepted before then [default: now].
+    /// Events accepted before then; without it, until now.
     #[arg(long, value_name = "WHEN")]
     until: Option<Moment>,
 }

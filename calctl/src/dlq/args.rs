@@ -54,7 +54,7 @@ pub(crate) struct Replay {
     /// Dead letters a second, at most. Stripe has to keep up with it beside the live traffic.
     #[arg(long, value_name = "COUNT", default_value = "20")]
     pub(crate) rate: NonZeroU32,
-    /// Who does it, for the records' `replayed-by` header [default: user@host].
+    /// Who does it, for the records' `replayed-by` header; without it, user@host.
     #[arg(long, value_name = "NAME")]
     pub(crate) by: Option<String>,
     /// Also those that were handed back already since they died.

@@ -21,7 +21,7 @@ async fn audit(world: &World, args: &[&str]) -> (Option<i32>, Value) {
     (output.status.code(), report)
 }
 
-fn expired(event_id: &str, metadata: Value, reference: Uuid) -> Value {
+fn expired(event_id: &str, metadata: &Value, reference: Uuid) -> Value {
     json!({
         "id": event_id, "type": "checkout.session.expired", "created": Timestamp::now().as_second(),
         "data": { "object": { "id": format!("cs_{event_id}"), "object": "checkout.session", "metadata": metadata,
@@ -36,7 +36,7 @@ async fn every_event_has_a_place_and_a_lost_one_is_named() {
     world.paid(&paid).await;
     world.send(&paid.created()).await;
     world.send(&paid.created().event("routing_form_submission.created")).await;
-    world.send_stripe(&expired("evt_foreign", json!({}), Uuid::new_v4())).await;
+    world.send_stripe(&expired("evt_foreign", &json!({}), Uuid::new_v4())).await;
     world.processed("ignored", 2.0).await;
     world.stripe.inject(Endpoint::CreateSession, Fault::rate_limited(Some(3000)));
     world.send(&Invitee::random().created()).await;
@@ -99,7 +99,7 @@ async fn an_event_in_motion_is_never_missing() {
     let world = World::start_with("audit-motion", &[("RETRY_DELAYS", "200ms"), ("RETRY_MAX_ATTEMPTS", "100000")]).await;
     for number in 0..EVENTS {
         let id = Uuid::new_v4();
-        world.send_stripe(&expired(&format!("evt_{number}"), json!({ "booking_id": id.to_string() }), id)).await;
+        world.send_stripe(&expired(&format!("evt_{number}"), &json!({ "booking_id": id.to_string() }), id)).await;
     }
     world.processed("retried", f64::from(EVENTS)).await;
     for look in 0..3 {

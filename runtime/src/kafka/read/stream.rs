@@ -3,13 +3,13 @@
 use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
 
-use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::consumer::Consumer as _;
 use rdkafka::error::KafkaError;
 use rdkafka::{Offset, TopicPartitionList};
 use tokio::sync::mpsc;
 
-use super::{ReadError, Span};
-use crate::kafka::client::{QuietContext, SetupError};
+use super::{Client, ReadError, Span};
+use crate::kafka::client::SetupError;
 use crate::kafka::record::Record;
 
 const POLL: Duration = Duration::from_millis(100);
@@ -21,7 +21,6 @@ const BATCH_BYTES: usize = 4 * 1024 * 1024;
 /// Batches that wait for a slow receiver. Behind them, the brokers keep what is to come.
 const AHEAD: usize = 2;
 
-type Client = BaseConsumer<QuietContext>;
 type Batch = Result<Vec<Record>, ReadError>;
 
 /// Records as they are read. Dropped, the reading ends.
