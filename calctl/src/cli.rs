@@ -5,6 +5,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::audit::Window;
 use crate::dlq::DlqCommand;
+use crate::simulate::Simulation;
 
 /// Operates calendly-pipeline. Configuration comes from the same environment variables as the services'.
 #[derive(Debug, Parser)]
@@ -47,6 +48,10 @@ pub(crate) enum Command {
     ///
     /// Exits with 1 and the ids of the events that are missing, if there are any. Services may run meanwhile.
     Audit(Window),
+    /// Sends signed sample deliveries to an ingest: bookings, cancellations, reschedules, duplicates.
+    ///
+    /// Signs with the first of `CALENDLY_SIGNING_KEYS`. The bookings are real to the pipeline: not for production.
+    Simulate(Simulation),
 }
 
 #[derive(Debug, Subcommand)]

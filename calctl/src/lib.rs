@@ -1,4 +1,4 @@
-//! `calctl`: prepares topics and the database, sets prices, shows bookings, handles dead letters, audits.
+//! `calctl`: prepares topics and the database, sets prices, shows bookings, handles dead letters, audits, sends samples.
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail loudly"))]
 
@@ -12,6 +12,7 @@ mod moment;
 mod output;
 mod prices;
 mod progress;
+mod simulate;
 mod topics;
 
 use std::process::ExitCode;
@@ -55,6 +56,7 @@ async fn run(cli: Cli, env: &Env) -> anyhow::Result<()> {
         Command::Bookings(BookingsCommand::Show { name }) => bookings::show(env, &printer, &name).await,
         Command::Bookings(BookingsCommand::Checkout { name }) => bookings::checkout(env, &printer, &name).await,
         Command::Dlq(command) => dlq::run(env, &printer, command).await,
+        Command::Simulate(simulation) => simulate::run(env, &printer, &simulation).await,
         Command::Audit(window) => audit::run(env, &printer, &window).await,
     }
 }

@@ -9,5 +9,6 @@ mod front_door;
 mod histories;
 mod releases;
 mod retries;
+mod simulate;
 mod startup;
 mod world;
