@@ -67,9 +67,10 @@ impl Accepted {
         self.iter().filter(|(_, entry)| entry.expectation != Expectation::Nothing).map(|(id, _)| id).collect()
     }
 
-    /// Those in the DLQ whose fact is recorded all the same.
-    pub(super) fn dead_among(&self, recorded: &HashSet<Uuid>) -> Vec<Uuid> {
-        self.iter().filter(|(id, entry)| entry.dead && recorded.contains(id)).map(|(id, _)| id).collect()
+    /// Those in a tier, due or dead whose fact is recorded all the same.
+    pub(super) fn failed_among(&self, recorded: &HashSet<Uuid>) -> Vec<Uuid> {
+        let failed = self.iter().filter(|(_, entry)| entry.dead || entry.in_retry);
+        failed.map(|(id, _)| id).filter(|id| recorded.contains(id)).collect()
     }
 
     /// The event's id as its sender, or its header, has it.

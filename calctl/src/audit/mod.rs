@@ -61,7 +61,7 @@ pub(crate) async fn run(env: &Env, printer: &Printer, window: &Window) -> anyhow
     places.dead(&kafka, since, &mut accepted).await?;
 
     let recorded = store.recorded_events(&accepted.to_look_up()).await?;
-    let settled = store.settled_events(&accepted.dead_among(&recorded)).await?;
+    let settled = store.settled_events(&accepted.failed_among(&recorded)).await?;
     let report = Report::new(since, until.unwrap_or(now), &accepted, &recorded, &settled);
     printer.print(&report, Report::text)?;
     match report.missing.len() {

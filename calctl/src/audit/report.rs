@@ -33,7 +33,7 @@ pub(super) struct Report {
     ignored: usize,
     /// Not yet read by the processor.
     waiting: usize,
-    /// In a tier, or due.
+    /// In a tier, or due, with something left undone.
     in_retry: usize,
     /// In the DLQ, with something left undone.
     dead: usize,
@@ -83,11 +83,11 @@ impl Report {
     }
 }
 
-/// A fact is recorded before Stripe is asked, so an event with a fact may still be on its way to its end, or dead. It
-/// stays a dead letter until nothing is left to do: a replay, a redelivery or the sweeper may have done it since.
+/// A fact is recorded before Stripe is asked, so an event with a fact may still wait or be dead. It counts as applied when
+/// nothing is left to do: it is finished and not committed yet, or a replay, a redelivery or the sweeper has done it.
 fn place(entry: &Entry, recorded: bool, settled: bool) -> Place {
     match entry.expectation {
-        _ if entry.in_retry => Place::InRetry,
+        _ if entry.in_retry && !settled => Place::InRetry,
         _ if entry.dead && !settled => Place::Dead,
         _ if recorded => Place::Applied,
         Expectation::Nothing => Place::Ignored,
@@ -111,6 +111,7 @@ mod tests {
             ((Fact, true, false, false, false, false), Place::Waiting),
             ((Fact, false, true, false, true, false), Place::InRetry),
             ((Fact, false, true, true, false, false), Place::InRetry),
+            ((Fact, false, true, false, true, true), Place::Applied),
             ((Fact, false, false, true, false, false), Place::Dead),
             ((Fact, false, false, true, true, false), Place::Dead),
             ((Fact, false, false, true, true, true), Place::Applied),

@@ -1,7 +1,7 @@
 //! `calctl dlq`, as an operator runs it: a process, on what the services left in the DLQ.
 
 use std::collections::{BTreeMap, HashSet};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -202,19 +202,23 @@ async fn bury(world: &World, delivery: &Delivery, class: ErrorClass) {
 
 #[tokio::test]
 async fn a_replay_that_is_killed_goes_on_when_it_is_run_again() {
-    const LETTERS: usize = 12;
+    const LETTERS: usize = 20;
     let world = World::start("dlq-killed").await;
     let invitees: Vec<Invitee> = (0..LETTERS).map(|_| Invitee::random()).collect();
     for invitee in &invitees {
         bury(&world, &invitee.created(), ErrorClass::Exhausted).await;
     }
-    let mut command = Command::new(Binary::Calctl.path());
-    command.args(["dlq", "replay", "--rate", "4"]).env_clear().envs(&world.env);
-    let mut replay = Proc::spawn(&mut command, Signal::Kill).expect("our own binary can be run");
-    world.wait_for_records("calendly.events.due", 3).await;
-    replay.stop(Signal::Kill, PATIENCE);
-    let before = world.records("calendly.events.due").await.len();
-    assert!((3..LETTERS).contains(&before), "killed in the middle: {before}");
+    // Ctrl-C first, then no chance to say anything.
+    let mut before = 0;
+    for (signal, code) in [(Signal::Int, Some(1)), (Signal::Kill, None)] {
+        let mut command = Command::new(Binary::Calctl.path());
+        command.args(["dlq", "replay", "--rate", "4"]).env_clear().envs(&world.env).stdout(Stdio::null());
+        let mut replay = Proc::spawn(&mut command, Signal::Kill).expect("our own binary can be run");
+        world.wait_for_records("calendly.events.due", before + 3).await;
+        assert_eq!(replay.stop(signal, PATIENCE).code(), code);
+        before = world.records("calendly.events.due").await.len();
+        assert!(before < LETTERS, "interrupted in the middle");
+    }
 
     let rows = json(&world, &["dlq", "replay", "--rate", "1000"]).await;
     let sent = actions(&rows).iter().filter(|action| **action == "replay").count();
