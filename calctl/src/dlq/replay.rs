@@ -82,7 +82,7 @@ async fn plan(kafka: &Kafka, found: Found, options: &Replay) -> anyhow::Result<V
 /// The letters that were handed back since they died, as the topics tell to which they would go.
 async fn replayed(kafka: &Kafka, letters: &[Letter]) -> anyhow::Result<HashSet<LetterId>> {
     let mut since: BTreeMap<&str, Timestamp> = BTreeMap::new();
-    for letter in letters {
+    for letter in letters.iter().filter(|letter| matches!(letter.value, letter::Value::Event | letter::Value::Body)) {
         let written = Timestamp::from_millisecond(letter.id.written).unwrap_or(Timestamp::UNIX_EPOCH);
         let first = since.entry(target(letter, kafka)).or_insert(written);
         *first = written.min(*first);

@@ -29,7 +29,7 @@ const ANSWER: Duration = Duration::from_secs(15);
 /// What to send, and where.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Simulation {
-    /// Ingest's address, such as <http://127.0.0.1:8080>; without a path, the one of Calendly's webhook.
+    /// Ingest's address, such as `http://127.0.0.1:8080`; without a path, the one of Calendly's webhook.
     #[arg(long, value_name = "URL")]
     url: reqwest::Url,
     /// Sample customers; every four of them make eight deliveries.

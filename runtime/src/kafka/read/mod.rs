@@ -161,6 +161,8 @@ fn client(config: &KafkaConfig, group: &str, isolation: Isolation) -> Result<Cli
         .set("isolation.level", level)
         .set("fetch.wait.max.ms", "50")
         .set("queued.max.messages.kbytes", "16384")
+        // librdkafka's own pause, a second, would be most of a long reading.
+        .set("fetch.queue.backoff.ms", "10")
         .set("fetch.max.bytes", MAX_RECORD_BYTES.to_string())
         .set("receive.message.max.bytes", (2 * MAX_RECORD_BYTES + 1024 * 1024).to_string());
     Ok(client.create_with_context(QuietContext)?)
