@@ -3,6 +3,10 @@
 use ::bookings::Price;
 use clap::{Parser, Subcommand, ValueEnum};
 
+use crate::audit::Window;
+use crate::dlq::DlqCommand;
+use crate::simulate::Simulation;
+
 /// Operates calendly-pipeline. Configuration comes from the same environment variables as the services'.
 #[derive(Debug, Parser)]
 #[command(name = "calctl", version, propagate_version = true)]
@@ -37,6 +41,17 @@ pub(crate) enum Command {
     /// Bookings.
     #[command(subcommand)]
     Bookings(BookingsCommand),
+    /// Dead letters.
+    #[command(subcommand)]
+    Dlq(DlqCommand),
+    /// Checks that every event that was accepted is applied, waits for a retry, or is a dead letter.
+    ///
+    /// Exits with 1 and the ids of the events that are missing, if there are any. Services may run meanwhile.
+    Audit(Window),
+    /// Sends signed sample deliveries to an ingest: bookings, cancellations, reschedules, duplicates.
+    ///
+    /// Signs with the first of `CALENDLY_SIGNING_KEYS`. The bookings are real to the pipeline: not for production.
+    Simulate(Simulation),
 }
 
 #[derive(Debug, Subcommand)]

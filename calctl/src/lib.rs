@@ -1,12 +1,18 @@
-//! `calctl`: prepares topics and the database, sets prices, shows bookings.
+//! `calctl`: prepares topics and the database, sets prices, shows bookings, handles dead letters, audits, sends samples.
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail loudly"))]
 
+mod audit;
 mod bookings;
 mod cli;
 mod database;
+mod dlq;
+mod kafka;
+mod moment;
 mod output;
 mod prices;
+mod progress;
+mod simulate;
 mod topics;
 
 use std::process::ExitCode;
@@ -17,6 +23,8 @@ use runtime::env::Env;
 use self::cli::{BookingsCommand, Cli, Command, DbCommand, PricesCommand, TopicsCommand};
 use self::output::Printer;
 
+const WRONG_USAGE: u8 = 2;
+
 /// Runs the command line and returns the exit code: 0 done, 1 failed, 2 wrong usage.
 pub async fn main() -> ExitCode {
     // clap itself answers --help and --version with 0 and wrong usage with 2.
@@ -24,6 +32,11 @@ pub async fn main() -> ExitCode {
     runtime::entry::install_crypto();
     match run(cli, &Env::from_process()).await {
         Ok(()) => ExitCode::SUCCESS,
+        // Arguments that do not go together, as clap would say it.
+        Err(error) if error.is::<clap::Error>() => {
+            output::complain(&error.to_string());
+            ExitCode::from(WRONG_USAGE)
+        }
         Err(error) => {
             output::complain(&format!("{error:#}"));
             ExitCode::FAILURE
@@ -42,5 +55,8 @@ async fn run(cli: Cli, env: &Env) -> anyhow::Result<()> {
         }
         Command::Bookings(BookingsCommand::Show { name }) => bookings::show(env, &printer, &name).await,
         Command::Bookings(BookingsCommand::Checkout { name }) => bookings::checkout(env, &printer, &name).await,
+        Command::Dlq(command) => dlq::run(env, &printer, command).await,
+        Command::Simulate(simulation) => simulate::run(env, &printer, &simulation).await,
+        Command::Audit(window) => audit::run(env, &printer, &window).await,
     }
 }

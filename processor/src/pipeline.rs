@@ -126,8 +126,10 @@ impl Pipeline {
                 return Some(Err(error));
             }
         };
+        // A replayed dead letter has retry headers too, and is a first try.
+        let is_retry = headers.retry.as_ref().is_some_and(|retry| retry.attempt > 0);
         loop {
-            let processed = AssertUnwindSafe(self.process(&event, headers.retry.is_some())).catch_unwind().await;
+            let processed = AssertUnwindSafe(self.process(&event, is_retry)).catch_unwind().await;
             let processed = processed.unwrap_or(Err(ProcessError::Panicked));
             let evidence = match &processed {
                 Ok(Processed { asked_stripe, .. }) => Evidence::Works { asked_stripe: *asked_stripe },

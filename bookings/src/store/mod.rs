@@ -1,6 +1,7 @@
 //! All SQL. Every function is one transaction or one statement, and says what it leaves behind.
 
 mod apply;
+mod audit;
 mod error;
 mod params;
 mod prices;

@@ -6,6 +6,7 @@ mod config;
 pub mod consumer;
 mod probe;
 mod producer;
+pub mod read;
 mod record;
 pub mod relay;
 mod topics;

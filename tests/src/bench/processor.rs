@@ -10,7 +10,7 @@ use crate::kafka::produce_many;
 use crate::postgres::{self, Durability};
 use crate::sandbox::service_env;
 use crate::shared::Stack;
-use crate::{Binary, Service, ports, rundir, run_calctl};
+use crate::{Binary, Service, ports, run_calctl, rundir};
 
 const EVENTS: usize = 20_000;
 const CREATED: usize = 14_000;
@@ -103,7 +103,8 @@ pub async fn run() {
     println!("{n} events in {took:.2} s: {:.0}/s, {:.3} CPU-s per 1000; stripe {counts:?}", n / took, cpu / n * 1000.0);
     println!("ratio {:.2}", n / took / yardstick);
     let database = postgres::connect(&url).await;
-    for row in database.query("SELECT status, payment_status, count(*) FROM bookings GROUP BY 1, 2", &[]).await.unwrap() {
+    for row in database.query("SELECT status, payment_status, count(*) FROM bookings GROUP BY 1, 2", &[]).await.unwrap()
+    {
         println!("{} {} {}", row.get::<_, String>(0), row.get::<_, String>(1), row.get::<_, i64>(2));
     }
     println!("{:?}", processor.metrics().await.sum("events_processed_total", &[("outcome", "retried")]));

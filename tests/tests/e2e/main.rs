@@ -1,14 +1,18 @@
 //! The whole path, with our real binaries, a real broker and a real database.
 
+mod audit;
 mod bookings;
 mod breaker;
 mod crash;
 mod dashboard;
+mod dlq;
+mod expectation;
 mod failpoints;
 mod front_door;
 mod histories;
 mod openapi;
 mod releases;
 mod retries;
+mod simulate;
 mod startup;
 mod world;
