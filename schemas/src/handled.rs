@@ -92,7 +92,8 @@ fn of_stripe(event: &StripeEvent) -> Expectation {
         Expectation::Nothing
     } else if object.metadata.get("booking_id").and_then(Value::as_str).is_some_and(is_uuid) {
         Expectation::Fact
-    } else if event.booking_id.as_deref().is_some_and(is_uuid) {
+    } else if about_payment || event.booking_id.as_deref().is_some_and(is_uuid) {
+        // A payment's booking is looked for even if nothing but the payment is named, as by refunds from the dashboard.
         Expectation::Perhaps
     } else {
         Expectation::Nothing

@@ -10,9 +10,6 @@ use uuid::Uuid;
 use super::Meaning;
 use crate::failure::ProcessError;
 
-/// The namespace of the ids that we derive from Stripe's event ids.
-const STRIPE_EVENTS: Uuid = Uuid::from_u128(0x5f6b_5f0e_31c4_4c4f_9d4e_6a0f_8f1c_2b7d);
-
 /// The event's `data.object`.
 pub(super) fn object<T: DeserializeOwned>(event: &StripeEvent) -> Result<T, ProcessError> {
     #[derive(Deserialize)]
@@ -58,7 +55,7 @@ fn subject(event: &StripeEvent) -> Option<Subject> {
 
 fn about(event: &StripeEvent, subject: Subject, kind: FactKind) -> Meaning {
     let fact = Fact {
-        id: Uuid::new_v5(&STRIPE_EVENTS, event.event_id.as_bytes()),
+        id: schemas::handled::stripe_fact_id(&event.event_id),
         event_type: event.event_type.clone(),
         occurred_at: event.occurred_at,
         kind,
