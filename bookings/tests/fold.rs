@@ -240,6 +240,17 @@ fn a_payment_in_the_second_of_a_comeback_is_kept() {
     check(&facts, Confirmed, Paid, "b", Some("s"), &[]);
 }
 
+/// The other way round: paid, cancelled and booked again within one second. The payment came through the first session.
+#[test]
+fn a_payment_in_the_second_of_its_cancel_is_not_the_comebacks() {
+    let mut gone = canceled(20, "a");
+    let mut back = moved(20, "a", "b");
+    gone.occurred_at += jiff::SignedDuration::from_millis(300);
+    back.occurred_at += jiff::SignedDuration::from_millis(600);
+    let facts = [priced(), created(10, "a"), opened(11, "s", "0.0"), paid(20, "s"), gone, back];
+    check(&facts, PendingPayment, Unpaid, "b", None, &["refund pi_s", "create_session 1.0#0 type"]);
+}
+
 #[test]
 fn a_second_payment_goes_back() {
     let facts =

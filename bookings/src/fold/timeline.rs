@@ -1,6 +1,6 @@
 //! The timeline: what happened, in the order in which it happened, walked once.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use jiff::Timestamp;
 use uuid::Uuid;
@@ -33,9 +33,24 @@ const PAID: u8 = 3;
 enum Step<'a> {
     Booked(&'a Details),
     CheckoutRequested,
-    Paid(&'a Payment),
+    Paid(Paid<'a>),
     Left(&'a Details),
     Canceled(&'a Details),
+}
+
+/// A payment, and which of the booking's eras its session was opened for, if that is known.
+#[derive(Clone, Copy)]
+struct Paid<'a> {
+    payment: &'a Payment,
+    era: Option<u32>,
+}
+
+impl Paid<'_> {
+    /// It may have come before `moment`, for all that Stripe's whole seconds tell, and belongs to the era that ends then.
+    fn is_of(self, era: u32, moment: Timestamp) -> bool {
+        let second = Timestamp::from_second(self.payment.at.as_second()).unwrap_or(self.payment.at);
+        self.era == Some(era) && second <= moment
+    }
 }
 
 /// Where the timeline leads.
@@ -62,7 +77,8 @@ impl Walk {
         // Invitees whose appointment stands, in the order in which they came. More than one only when a customer has
         // used the caller's link twice.
         let mut standing: Vec<&str> = Vec::new();
-        for step in steps(facts, ledger) {
+        let mut steps = VecDeque::from(steps(facts, ledger));
+        while let Some((moment, step)) = steps.pop_front() {
             match step {
                 Step::Booked(details) => {
                     walk.book(details, &mut left, &types);
@@ -73,14 +89,7 @@ impl Walk {
                     }
                 }
                 Step::CheckoutRequested => walk.requests += 1,
-                Step::Paid(payment) => {
-                    // A second payment, or one for a cancelled booking, is not kept; except that money which has gone
-                    // back cannot be the money that we keep.
-                    let gone = |kept: &String| ledger.is_returning(kept) && !ledger.is_returning(&payment.intent);
-                    if walk.active && walk.kept.as_ref().is_none_or(gone) {
-                        walk.kept = Some(payment.intent.clone());
-                    }
-                }
+                Step::Paid(paid) => walk.pay(paid.payment, ledger),
                 Step::Left(details) => {
                     walk.begin_with(details, &types);
                     left.insert(details.invitee_uri.as_str());
@@ -96,6 +105,7 @@ impl Walk {
                     if let Some(last) = standing.last() {
                         walk.current = Some((*last).to_owned());
                     } else {
+                        walk.pay_before(moment, &mut steps, ledger);
                         walk.active = false;
                         walk.kept = None;
                     }
@@ -103,6 +113,27 @@ impl Walk {
             }
         }
         walk
+    }
+
+    fn pay(&mut self, payment: &Payment, ledger: &Ledger) {
+        // A second payment, or one for a cancelled booking, is not kept; except that money which has gone back cannot be
+        // the money that we keep.
+        let gone = |kept: &String| ledger.is_returning(kept) && !ledger.is_returning(&payment.intent);
+        if self.active && self.kept.as_ref().is_none_or(gone) {
+            self.kept = Some(payment.intent.clone());
+        }
+    }
+
+    /// The era ends at `moment`: payments of the same second that came through its own sessions were for it, and not for
+    /// what the booking comes back as within that second.
+    fn pay_before(&mut self, moment: Timestamp, steps: &mut VecDeque<(Timestamp, Step<'_>)>, ledger: &Ledger) {
+        steps.retain(|(_, step)| match step {
+            Step::Paid(paid) if paid.is_of(self.era, moment) => {
+                self.pay(paid.payment, ledger);
+                false
+            }
+            _ => true,
+        });
     }
 
     fn book<'a>(&mut self, details: &'a Details, left: &mut BTreeSet<&'a str>, types: &BTreeMap<&str, &str>) {
@@ -150,7 +181,7 @@ fn type_of(details: &Details, types: &BTreeMap<&str, &str>) -> String {
 /// Where a step stands: when, rank, reschedules before it, and what makes the order total.
 type Place<'a> = (Timestamp, u8, usize, Uuid, &'a str);
 
-fn steps<'a>(facts: &'a [Fact], ledger: &'a Ledger) -> Vec<Step<'a>> {
+fn steps<'a>(facts: &'a [Fact], ledger: &'a Ledger) -> Vec<(Timestamp, Step<'a>)> {
     let depths = depths(facts);
     let depth = |details: &Details| depths.get(details.invitee_uri.as_str()).copied().unwrap_or(0);
     let mut steps: Vec<(Place<'a>, Step<'a>)> = Vec::new();
@@ -166,13 +197,14 @@ fn steps<'a>(facts: &'a [Fact], ledger: &'a Ledger) -> Vec<Step<'a>> {
     }
     for session in &ledger.sessions {
         if let SessionState::Paid(payment) = &session.state {
-            steps.push(((payment.at, PAID, 0, Uuid::nil(), &session.id), Step::Paid(payment)));
+            let era = session.opened.as_ref().and_then(|opened| opened.slot.split('.').next()?.parse().ok());
+            steps.push(((payment.at, PAID, 0, Uuid::nil(), &session.id), Step::Paid(Paid { payment, era })));
         }
     }
     steps.sort_by_key(|(place, _)| *place);
     // The same fact may be in the list twice, and asking for a session is the one step that counts.
     steps.dedup_by(|(a, _), (b, _)| a == b);
-    steps.into_iter().map(|(_, step)| step).collect()
+    steps.into_iter().map(|((moment, ..), step)| (moment, step)).collect()
 }
 
 /// How many reschedules lie before each invitee: orders those of the same moment.

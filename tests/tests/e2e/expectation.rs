@@ -17,7 +17,9 @@ fn the_handled_types_are_the_processors() {
 
 fn assert_agree(event: &Event, what: &str) {
     let (expected, id) = match handlers::interpret(event) {
-        Ok(Meaning::Fact(fact)) if matches!(fact.0, Subject::Perhaps(_) | Subject::Payment(_)) => (Expectation::Perhaps, Some(fact.1.id)),
+        Ok(Meaning::Fact(fact)) if matches!(fact.0, Subject::Perhaps(_) | Subject::Payment(_)) => {
+            (Expectation::Perhaps, Some(fact.1.id))
+        }
         Ok(Meaning::Fact(fact)) => (Expectation::Fact, Some(fact.1.id)),
         Ok(Meaning::Nothing) => (Expectation::Nothing, None),
         // A failure: the event is in the DLQ, and an audit looks there before it misses anything.

@@ -13,6 +13,7 @@ mod histories;
 mod openapi;
 mod releases;
 mod retries;
+mod rules;
 mod simulate;
 mod startup;
 mod world;
