@@ -72,10 +72,10 @@ pub async fn run(env: Env, shutdown: Shutdown) -> anyhow::Result<()> {
         concurrency: config.concurrency,
         drain: DRAIN,
         lag_metric: CONSUMER_LAG,
+        health: consumer_health,
     };
     tokio::spawn(Sweeper::new(store.clone(), executor.clone()).run(shutdown.clone()));
     zero_counters(&topics);
-    consumer_health.up();
     tracing::info!(group = settings.group, "processing");
     consumer::run(&config.kafka, settings, Arc::new(Pipeline::new(store, executor, router)), shutdown).await?;
     producer.flush(FLUSH).await;
