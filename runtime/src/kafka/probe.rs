@@ -49,7 +49,7 @@ impl Witness {
     pub(crate) fn new(config: &KafkaConfig, group: Option<&str>) -> Option<Self> {
         let mut client = config.client();
         // As our readers see it: records of a transaction that is still open are not there yet.
-        client.set("isolation.level", "read_committed");
+        client.set("isolation.level", "read_committed").set("client.id", "calendly-pipeline-witness");
         if let Some(group) = group {
             client.set("group.id", group);
         }

@@ -84,8 +84,13 @@ impl Member {
         Self { health, shutdown, task }
     }
 
-    pub(crate) async fn stop(self) {
+    /// Tells it to stop, and does not wait.
+    pub(crate) fn signal(&self) {
         self.shutdown.trigger();
+    }
+
+    pub(crate) async fn stop(self) {
+        self.signal();
         let ended = tokio::time::timeout(PATIENCE, self.task).await.expect("the consumer stops");
         ended.expect("the consumer does not panic").expect("the consumer stops well");
     }

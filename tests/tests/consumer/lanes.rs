@@ -71,9 +71,9 @@ async fn a_stuck_record_stops_its_own_key_and_is_all_that_is_repeated() {
     handler.journal.wait_for(others).await;
     topic.write(COUNT..COUNT + 1, COUNT + 2).await;
     handler.journal.wait_for(others + 1).await;
-    let stopped = tokio::spawn(member.stop());
+    member.signal();
     handler.give_up.send_replace(true);
-    stopped.await.unwrap();
+    member.stop().await;
     let finished: Vec<u64> = handler.journal.with(|entries| entries.finished.keys().copied().collect());
     assert!(finished.iter().all(|number| number % KEYS != 0 || *number == COUNT), "its key waited for it");
 

@@ -54,6 +54,8 @@ struct State {
     bytes: usize,
     last_epoch: Epoch,
     stopping: bool,
+    /// When what still runs has had its time.
+    stop_by: Option<Instant>,
     /// Threads that wait for a change. Waking nobody costs a system call too.
     observers: usize,
 }
@@ -129,6 +131,7 @@ pub(super) struct Flow {
     max_waiting: usize,
     hasher: RandomState,
     pub(super) panicked: AtomicBool,
+    pub(super) abandoned: AtomicBool,
     /// The brokers refuse metadata of this size, so commits go without.
     plain: AtomicBool,
     /// Told whenever records that have not begun may not begin any more.
@@ -145,6 +148,7 @@ impl Flow {
             max_waiting: concurrency * 16,
             hasher: RandomState::new(),
             panicked: AtomicBool::new(false),
+            abandoned: AtomicBool::new(false),
             plain: AtomicBool::new(false),
             withdrawn: watch::Sender::new(()),
         }
@@ -291,12 +295,12 @@ impl Flow {
                 tracker.draining = true;
             }
         }
+        let stop_by = state.stop_by;
         drop(state);
         self.withdrawn.send_replace(());
-        // A service that stops has drained already: what runs still has had its time.
-        self.wait_until(deadline, |state| {
-            state.stopping || state.trackers_of(partitions).all(|tracker| tracker.running == 0)
-        });
+        // A service that stops has its own deadline, and is not to wait for the same records twice.
+        let deadline = stop_by.map_or(deadline, |stop_by| deadline.min(stop_by));
+        self.wait_until(deadline, |state| state.trackers_of(partitions).all(|tracker| tracker.running == 0));
     }
 
     /// Forgets partitions: their waiting records are skipped, and stragglers no longer count.
@@ -312,6 +316,15 @@ impl Flow {
     /// From now on nothing new is begun.
     pub(super) fn stop(&self) {
         self.lock().stopping = true;
+        self.withdrawn.send_replace(());
+    }
+
+    /// The same, with the time by which what runs has to be finished.
+    pub(super) fn stop_by(&self, deadline: Instant) {
+        let mut state = self.lock();
+        state.stopping = true;
+        state.stop_by = Some(deadline);
+        drop(state);
         self.withdrawn.send_replace(());
     }
 
@@ -349,6 +362,10 @@ impl Flow {
 
     pub(super) fn handler_panicked(&self) -> bool {
         self.panicked.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn record_abandoned(&self) -> bool {
+        self.abandoned.load(Ordering::Relaxed)
     }
 }
 

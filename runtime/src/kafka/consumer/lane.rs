@@ -21,6 +21,11 @@ impl Flow {
                 None => None,
             };
             drop(permit);
+            if outcome == Some(Completion::Abandoned) {
+                // Whatever comes after it would overtake it.
+                self.abandoned.store(true, Ordering::Relaxed);
+                self.stop();
+            }
             next = self.end(lane.key, epoch, offset, weight, outcome);
         }
     }

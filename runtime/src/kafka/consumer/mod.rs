@@ -37,7 +37,7 @@ const MAX_REBUILDS: u32 = 3;
 pub enum Completion {
     /// Dealt with, durably: its offset may be committed.
     Done,
-    /// Not dealt with (the service is stopping): it will be delivered again.
+    /// Not dealt with because the service is stopping: it will be delivered again, and nothing more is begun.
     Abandoned,
 }
 
@@ -86,6 +86,9 @@ pub enum ConsumerError {
     /// A handler panicked: a bug, and its record is not committed.
     #[error("a record handler panicked; its record stays uncommitted")]
     HandlerPanicked,
+    /// A handler gave a record up though the service is not stopping: it would never be dealt with.
+    #[error("a record was abandoned while the service was running; it stays uncommitted")]
+    Abandoned,
     /// New clients do not get to work either, though the brokers are there.
     #[error("the Kafka consumer makes no progress though the brokers answer, not even with new clients; restart it")]
     Wedged,

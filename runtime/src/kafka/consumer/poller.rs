@@ -95,6 +95,9 @@ impl<H: Handler> Poller<H> {
             if self.flow.handler_panicked() {
                 return Err(ConsumerError::HandlerPanicked);
             }
+            if self.flow.record_abandoned() && !self.service.is_cancelled() {
+                return Err(ConsumerError::Abandoned);
+            }
             if last_commit.elapsed() >= COMMIT_INTERVAL {
                 self.commit(CommitMode::Async);
                 last_commit = Instant::now();
@@ -158,11 +161,11 @@ impl<H: Handler> Poller<H> {
 
     /// Stops intake, lets what runs finish, commits it. Dropping the consumer then leaves the group.
     fn finish(&self) {
-        self.flow.stop();
+        let deadline = Instant::now() + self.drain;
+        self.flow.stop_by(deadline);
         if let Ok(assignment) = self.consumer.assignment() {
             let _ = self.consumer.pause(&assignment);
         }
-        let deadline = Instant::now() + self.drain;
         while Instant::now() < deadline && !self.flow.wait_idle(POLL) {
             // Keeps the membership alive; partitions are paused, so a message here is one that slipped through.
             let _ = self.consumer.poll(Duration::ZERO);

@@ -12,9 +12,12 @@ use rdkafka::statistics::Statistics;
 
 use super::flow::Partition;
 
-/// How long a client may be without connection or coordinator, or leave records unread, before it is suspected. Longer
+/// How long a client may be without connection or coordinator, or wait for a record, before it is suspected. Longer
 /// than a session, so that the group's own remedies come first.
 pub(super) const PATIENCE: Duration = Duration::from_secs(12);
+
+/// How long records that an independent client saw may be left unread by one that had long been waiting for them.
+const OVERDUE: Duration = Duration::from_secs(6);
 
 /// A partition that waits for records, and the offset that it waits for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -134,6 +137,6 @@ impl Vitals {
     /// Whether records that were seen long ago are still not read.
     pub(super) fn leaves_records(&self) -> bool {
         let state = self.lock();
-        state.seen.values().any(|(_, since)| state.reported.duration_since(*since) > PATIENCE)
+        state.seen.values().any(|(_, since)| state.reported.duration_since(*since) > OVERDUE)
     }
 }

@@ -24,6 +24,8 @@ pub(super) struct Watch {
     topics: Vec<String>,
     health: Component,
     vitals: Arc<Vitals>,
+    /// How often in a row another client was served while ours was cut off.
+    served: u32,
 }
 
 impl Watch {
@@ -34,12 +36,13 @@ impl Watch {
             topics: settings.topics.clone(),
             health: settings.health.clone(),
             vitals: poller.vitals.clone(),
+            served: 0,
         }
     }
 
     /// Resolves when the client is wedged: it makes no progress, and another one shows that it could. Tells whether the
     /// client ever got to work.
-    pub(super) async fn until_wedged(self) -> bool {
+    pub(super) async fn until_wedged(mut self) -> bool {
         let mut asked = Instant::now();
         loop {
             self.report();
@@ -73,13 +76,14 @@ impl Watch {
         }
     }
 
-    async fn is_wedged(&self) -> bool {
+    async fn is_wedged(&mut self) -> bool {
         if self.vitals.leaves_records() {
             return true;
         }
         let cut_off = self.vitals.is_cut_off();
         let idle: Vec<Position> = sample(self.vitals.idle());
         if !cut_off && idle.is_empty() {
+            self.served = 0;
             return false;
         }
         let (config, group, topic) = (self.config.clone(), self.group.clone(), self.topics.first().cloned());
@@ -94,12 +98,13 @@ impl Watch {
             });
             Some((serves, ends.collect::<Vec<_>>()))
         });
-        let Ok(Some((serves, ends))) = asked.await else { return false };
+        let (serves, ends) = asked.await.ok().flatten().unwrap_or_default();
         for (position, end) in ends {
             self.vitals.saw_end(&position, end);
         }
-        // Asked again: it may have found its way while the other one was on its own.
-        serves && self.vitals.is_cut_off()
+        // Brokers that are just back get some seconds to be found again.
+        self.served = if serves { self.served + 1 } else { 0 };
+        self.served > 1 && self.vitals.is_cut_off()
     }
 }
 
