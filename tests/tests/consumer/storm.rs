@@ -63,5 +63,6 @@ async fn members_that_come_and_go_every_second_lose_nothing() {
     }
     let repeats = handler.0.with(|entries| entries.total) - count;
     println!("{count} records, {changes} changes of members, {repeats} repeats");
-    assert!(repeats <= IN_FLIGHT * changes, "{repeats} of {count} came twice in {changes} changes of members");
+    // None, as a rule. A machine that stands still for a session's length may cost a member its partitions.
+    assert!(repeats <= IN_FLIGHT * changes / 4, "{repeats} of {count} came twice in {changes} changes of members");
 }

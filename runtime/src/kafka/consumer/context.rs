@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rdkafka::config::RDKafkaLogLevel;
-use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _, ConsumerContext, Rebalance};
+use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext, Rebalance};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::statistics::Statistics;
 use rdkafka::{ClientContext, Offset, TopicPartitionList};
@@ -87,8 +87,8 @@ impl ConsumerContext for GroupContext {
             let partitions = partitions(list);
             if !self.lost(consumer) {
                 self.flow.drain(&partitions, Instant::now() + self.drain);
-                let marks = self.flow.take_commits(Some(&partitions));
-                super::poller::commit(consumer, &self.flow, &marks, CommitMode::Sync);
+                let marks = self.flow.last_commits(Some(&partitions));
+                super::poller::commit_last(consumer, &self.flow, &marks);
             }
             self.flow.drop_partitions(&partitions);
             tracing::info!(partitions = partitions.len(), "partitions revoked");

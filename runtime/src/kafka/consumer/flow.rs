@@ -258,21 +258,32 @@ impl Flow {
         (pause, resume)
     }
 
-    /// The offsets to commit, of all partitions or of those given.
-    pub(super) fn take_commits(&self, only: Option<&[Partition]>) -> Vec<Mark> {
-        let plain = self.plain.load(Ordering::Relaxed);
+    /// The offsets to commit: what changed since the last time.
+    pub(super) fn take_commits(&self) -> Vec<Mark> {
+        let mut state = self.lock();
+        state.trackers.values_mut().filter_map(|tracker| self.mark(tracker)).collect()
+    }
+
+    /// The last offsets to commit, of all partitions or of those given. Changed or not: an earlier commit may be under
+    /// way that will fail, and then nobody is left to hear of it.
+    pub(super) fn last_commits(&self, only: Option<&[Partition]>) -> Vec<Mark> {
         let mut state = self.lock();
         let wanted = state.trackers.values_mut().filter(|tracker| {
             only.is_none_or(|list| list.iter().any(|(t, p)| **t == *tracker.topic && *p == tracker.partition))
         });
         let mark = |tracker: &mut Tracker| {
-            let (offset, mut beyond) = tracker.take_commit()?;
-            if plain {
-                beyond.clear();
-            }
-            Some(Mark { topic: tracker.topic.clone(), partition: tracker.partition, offset, beyond })
+            tracker.forget_commit();
+            self.mark(tracker)
         };
         wanted.filter_map(mark).collect()
+    }
+
+    fn mark(&self, tracker: &mut Tracker) -> Option<Mark> {
+        let (offset, mut beyond) = tracker.take_commit()?;
+        if self.plain.load(Ordering::Relaxed) {
+            beyond.clear();
+        }
+        Some(Mark { topic: tracker.topic.clone(), partition: tracker.partition, offset, beyond })
     }
 
     /// A commit failed; it is made again.

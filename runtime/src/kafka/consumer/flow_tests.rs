@@ -98,5 +98,5 @@ async fn a_stop_does_not_wait_for_held_records() {
     idle(&flow).await;
     assert!(seen.try_recv().is_err());
     let mark = Mark { topic: "topic".into(), partition: 0, offset: 0, beyond: String::new() };
-    assert_eq!(flow.take_commits(None), [mark], "nothing is finished");
+    assert_eq!(flow.take_commits(), [mark], "nothing is finished");
 }

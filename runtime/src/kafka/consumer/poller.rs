@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::context::{GroupContext, commit_failed};
@@ -22,6 +22,8 @@ const BATCH: usize = 128;
 /// Bytes of records taken in at once, as long as it is one record.
 const BATCH_BYTES: usize = 1024 * 1024;
 const COMMIT_INTERVAL: Duration = Duration::from_millis(200);
+/// How long the last commit of an assignment is tried.
+const LAST_COMMIT: Duration = Duration::from_secs(3);
 /// How long a full house is waited for before intake is paused for real. Until then nothing is polled.
 const FULL: Duration = Duration::from_secs(1);
 
@@ -99,7 +101,9 @@ impl<H: Handler> Poller<H> {
                 return Err(ConsumerError::Abandoned);
             }
             if last_commit.elapsed() >= COMMIT_INTERVAL {
-                self.commit(CommitMode::Async);
+                if self.may_commit() {
+                    let _ = commit(&self.consumer, &self.flow, &self.flow.take_commits(), CommitMode::Async);
+                }
                 last_commit = Instant::now();
             }
         }
@@ -152,11 +156,9 @@ impl<H: Handler> Poller<H> {
         }
     }
 
-    fn commit(&self, mode: CommitMode) {
-        // Lost partitions are another member's. Their revocation, which is on its way, forgets them.
-        if !self.consumer.assignment_lost() {
-            commit(&self.consumer, &self.flow, &self.flow.take_commits(None), mode);
-        }
+    /// Lost partitions are another member's. Their revocation, which is on its way, forgets them.
+    fn may_commit(&self) -> bool {
+        !self.consumer.assignment_lost()
     }
 
     /// Stops intake, lets what runs finish, commits it. Dropping the consumer then leaves the group.
@@ -170,8 +172,15 @@ impl<H: Handler> Poller<H> {
             // Keeps the membership alive; partitions are paused, so a message here is one that slipped through.
             let _ = self.consumer.poll(Duration::ZERO);
         }
-        // From a client that is to be replaced the answer may never come.
-        self.commit(if self.service.is_cancelled() { CommitMode::Sync } else { CommitMode::Async });
+        if self.may_commit() {
+            let marks = self.flow.last_commits(None);
+            if self.service.is_cancelled() {
+                commit_last(&self.consumer, &self.flow, &marks);
+            } else {
+                // From a client that is to be replaced the answer may never come.
+                let _ = commit(&self.consumer, &self.flow, &marks, CommitMode::Async);
+            }
+        }
     }
 }
 
@@ -189,9 +198,30 @@ fn list(partitions: &[Partition]) -> TopicPartitionList {
     list
 }
 
-pub(super) fn commit(consumer: &BaseConsumer<GroupContext>, flow: &Flow, marks: &[Mark], mode: CommitMode) {
+/// Commits and waits for it. Groups refuse commits for moments while they are being rebalanced.
+pub(super) fn commit_last(consumer: &BaseConsumer<GroupContext>, flow: &Flow, marks: &[Mark]) {
+    let until = Instant::now() + LAST_COMMIT;
+    while let Err(error) = commit(consumer, flow, marks, CommitMode::Sync) {
+        let passes = matches!(
+            error.rdkafka_error_code(),
+            Some(RDKafkaErrorCode::RebalanceInProgress | RDKafkaErrorCode::CoordinatorLoadInProgress)
+        );
+        if !passes || Instant::now() >= until {
+            tracing::warn!(%error, "the last commit failed; what was finished since the one before is repeated");
+            return;
+        }
+        std::thread::park_timeout(POLL);
+    }
+}
+
+fn commit(
+    consumer: &BaseConsumer<GroupContext>,
+    flow: &Flow,
+    marks: &[Mark],
+    mode: CommitMode,
+) -> Result<(), KafkaError> {
     if marks.is_empty() {
-        return;
+        return Ok(());
     }
     let mut list = TopicPartitionList::with_capacity(marks.len());
     for mark in marks {
@@ -202,9 +232,9 @@ pub(super) fn commit(consumer: &BaseConsumer<GroupContext>, flow: &Flow, marks: 
             element.set_metadata(&mark.beyond);
         }
     }
-    if let Err(error) = consumer.commit(&list, mode) {
+    consumer.commit(&list, mode).inspect_err(|error| {
         for mark in marks {
-            commit_failed(flow, &mark.topic, mark.partition, &error);
+            commit_failed(flow, &mark.topic, mark.partition, error);
         }
-    }
+    })
 }
