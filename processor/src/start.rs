@@ -75,11 +75,11 @@ pub async fn run(env: Env, shutdown: Shutdown) -> anyhow::Result<()> {
         concurrency: config.concurrency,
         drain: DRAIN,
         lag_metric: CONSUMER_LAG,
+        health: consumer_health,
     };
     let breaker = Arc::new(Breaker::new(breaker_health, shutdown.clone()));
     tokio::spawn(Sweeper::new(store.clone(), executor.clone(), breaker.clone()).run(shutdown.clone()));
     zero_counters(&topics);
-    consumer_health.up();
     tracing::info!(group = settings.group, "processing");
     consumer::run(&config.kafka, settings, Arc::new(Pipeline::new(books, executor, router, breaker)), shutdown).await?;
     producer.flush(FLUSH).await;

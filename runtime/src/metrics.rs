@@ -38,6 +38,12 @@ pub const STRIPE_REQUESTS: &str = "stripe_requests_total";
 pub const STRIPE_REQUEST_DURATION: &str = "stripe_request_duration_seconds";
 /// Records not yet consumed, by `topic`.
 pub const CONSUMER_LAG: &str = "consumer_lag_records";
+/// Records in a consumer's memory.
+pub const CONSUMER_HELD_RECORDS: &str = "consumer_held_records";
+/// Bytes of the records in a consumer's memory.
+pub const CONSUMER_HELD_BYTES: &str = "consumer_held_bytes";
+/// Kafka clients that made no progress and were built anew, by `client`.
+pub const KAFKA_CLIENT_REBUILDS: &str = "kafka_client_rebuilds_total";
 /// Whether Calendly's subscription is active.
 pub const CALENDLY_SUBSCRIPTION_ACTIVE: &str = "calendly_subscription_active";
 
@@ -107,6 +113,9 @@ const ALL: &[Metric] = &[
     Metric::counter(STRIPE_REQUESTS, "Requests to Stripe by outcome."),
     Metric::histogram(STRIPE_REQUEST_DURATION, STRIPE_SECONDS, "Time that a request to Stripe took."),
     Metric::gauge(CONSUMER_LAG, "Records of a topic that its consumer group has not finished."),
+    Metric::gauge(CONSUMER_HELD_RECORDS, "Records that the consumer holds in memory, running ones included."),
+    Metric::gauge(CONSUMER_HELD_BYTES, "Bytes of the records that the consumer holds in memory."),
+    Metric::counter(KAFKA_CLIENT_REBUILDS, "Kafka clients that made no progress while the brokers were there."),
     Metric::gauge(CALENDLY_SUBSCRIPTION_ACTIVE, "1 while Calendly's webhook subscription is active, else 0."),
 ];
 

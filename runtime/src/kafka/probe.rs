@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
+use rdkafka::TopicPartitionList;
 use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::metadata::MetadataTopic;
 
 use super::client::{QuietContext, SetupError};
 use super::config::KafkaConfig;
@@ -10,6 +12,7 @@ use crate::health::Component;
 use crate::shutdown::Shutdown;
 
 const INTERVAL: Duration = Duration::from_secs(2);
+const WITNESS_TIMEOUT: Duration = Duration::from_secs(3);
 const TIMEOUT: Duration = Duration::from_millis(1500);
 
 /// Asks the brokers for metadata every two seconds until shutdown, and keeps `component` up to date.
@@ -33,6 +36,44 @@ pub fn watch_brokers(config: &KafkaConfig, component: Component, shutdown: Shutd
         }
     });
     Ok(())
+}
+
+/// A client of its own for a second opinion: whether the brokers serve others while one of our clients is stuck.
+///
+/// Made for one question and dropped after it. Each answer blocks for some seconds at most.
+pub(crate) struct Witness {
+    client: BaseConsumer<QuietContext>,
+}
+
+impl Witness {
+    pub(crate) fn new(config: &KafkaConfig, group: Option<&str>) -> Option<Self> {
+        let mut client = config.client();
+        // As our readers see it: records of a transaction that is still open are not there yet.
+        client.set("isolation.level", "read_committed").set("client.id", "calendly-pipeline-witness");
+        if let Some(group) = group {
+            client.set("group.id", group);
+        }
+        Some(Self { client: client.create_with_context(QuietContext).ok()? })
+    }
+
+    /// Whether the group's coordinator answers.
+    pub(crate) fn group_is_served(&self, topic: &str) -> bool {
+        let mut list = TopicPartitionList::with_capacity(1);
+        list.add_partition(topic, 0);
+        self.client.committed_offsets(list, WITNESS_TIMEOUT).is_ok()
+    }
+
+    /// The offset behind the last record of a partition.
+    pub(crate) fn end(&self, topic: &str, partition: i32) -> Option<i64> {
+        self.client.fetch_watermarks(topic, partition, WITNESS_TIMEOUT).ok().map(|(_, end)| end)
+    }
+
+    /// Whether every partition of a topic has a leader that could take records.
+    pub(crate) fn topic_is_served(&self, topic: &str) -> bool {
+        let Ok(metadata) = self.client.fetch_metadata(Some(topic), WITNESS_TIMEOUT) else { return false };
+        let mut partitions = metadata.topics().iter().flat_map(MetadataTopic::partitions).peekable();
+        partitions.peek().is_some() && partitions.all(|partition| partition.leader() >= 0)
+    }
 }
 
 fn probe(client: &BaseConsumer<QuietContext>) -> bool {

@@ -1,13 +1,20 @@
 //! A producer whose send resolves with the broker's delivery report, never with the mere enqueue.
 
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
+use rdkafka::ClientConfig;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::{FutureProducer, FutureRecord, Producer as _};
 
+use self::pulse::Pulse;
 use super::client::{QuietContext, SetupError};
 use super::config::{KafkaConfig, MAX_RECORD_BYTES};
+use super::probe::Witness;
 use super::record::owned_headers;
+use crate::metrics::KAFKA_CLIENT_REBUILDS;
+
+mod pulse;
 
 /// A record to be sent.
 #[derive(Debug)]
@@ -46,28 +53,28 @@ pub enum SendError {
 }
 
 /// A producer with `acks=all` and idempotence. Cheap to clone.
+///
+/// When sends keep failing while an independent client finds the topic served, the client is replaced: librdkafka's can
+/// lose its brokers for ever (its issue 5301).
 #[derive(Clone)]
 pub struct Producer {
-    inner: FutureProducer<QuietContext>,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    config: KafkaConfig,
+    client: ClientConfig,
+    current: RwLock<FutureProducer<QuietContext>>,
+    pulse: Pulse,
 }
 
 impl Producer {
     /// Builds the client. `delivery_timeout` bounds each send, from the call to the report.
     pub fn new(config: &KafkaConfig, delivery_timeout: Duration) -> Result<Self, SetupError> {
-        let inner = config
-            .client()
-            .set("acks", "all")
-            .set("enable.idempotence", "true")
-            .set("message.timeout.ms", delivery_timeout.as_millis().to_string())
-            .set("message.max.bytes", MAX_RECORD_BYTES.to_string())
-            // Batches what arrives within a millisecond: under load that fills batches, at rest it costs a millisecond.
-            .set("linger.ms", "1")
-            .set("compression.type", "lz4")
-            .set("queue.buffering.max.kbytes", "65536")
-            // The Java clients' partitioner, so that other producers of a key choose the same partition.
-            .set("partitioner", "murmur2_random")
-            .create_with_context(QuietContext)?;
-        Ok(Self { inner })
+        let client = client(config, delivery_timeout);
+        let current = RwLock::new(client.create_with_context(QuietContext)?);
+        metrics::counter!(KAFKA_CLIENT_REBUILDS, "client" => "producer").increment(0);
+        Ok(Self { shared: Arc::new(Shared { config: config.clone(), client, current, pulse: Pulse::default() }) })
     }
 
     /// Sends one record and waits until the brokers have it on all in-sync replicas.
@@ -77,24 +84,88 @@ impl Producer {
         if let Some(key) = record.key {
             future_record = future_record.key(key);
         }
+        // Kept until the report is there: a client that is replaced meanwhile still delivers what it was given.
+        let client = self.current();
         // `send_result` and not `send`: the latter spins on a full queue.
-        let delivery = self.inner.send_result(future_record).map_err(|(error, _)| classify(&error))?;
+        let delivery = match client.send_result(future_record) {
+            Ok(delivery) => delivery,
+            Err((error, _)) => return Err(self.failed(record.topic, classify(&error))),
+        };
         match delivery.await {
-            Ok(Ok(report)) => Ok(Delivered { partition: report.partition, offset: report.offset }),
-            Ok(Err((error, _))) => Err(classify(&error)),
+            Ok(Ok(report)) => {
+                self.shared.pulse.beat();
+                Ok(Delivered { partition: report.partition, offset: report.offset })
+            }
+            Ok(Err((error, _))) => Err(self.failed(record.topic, classify(&error))),
             Err(_) => Err(SendError::NotDelivered("the producer was closed".to_owned())),
         }
     }
 
     /// Waits until nothing is queued, or the deadline has passed.
     pub async fn flush(&self, deadline: Duration) {
-        let producer = self.inner.clone();
+        let producer = self.current();
         // The flush blocks its thread.
         let flushed = tokio::task::spawn_blocking(move || producer.flush(deadline)).await;
         if !matches!(flushed, Ok(Ok(()))) {
             tracing::warn!("records were still undelivered when the producer was flushed");
         }
     }
+
+    fn current(&self) -> FutureProducer<QuietContext> {
+        self.shared.current.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Takes note of a failure, and looks after the client when failures are all there is.
+    fn failed(&self, topic: &str, error: SendError) -> SendError {
+        match error {
+            SendError::NotDelivered(_) | SendError::QueueFull if self.shared.pulse.missed() => {
+                let (shared, topic) = (self.shared.clone(), topic.to_owned());
+                tokio::task::spawn_blocking(move || shared.examine(&topic));
+            }
+            // A refusal is an answer.
+            SendError::Refused(_) => self.shared.pulse.beat(),
+            SendError::NotDelivered(_) | SendError::QueueFull => {}
+        }
+        error
+    }
+}
+
+impl Shared {
+    /// Asks another client whether the topic is served, and if so replaces ours.
+    fn examine(&self, topic: &str) {
+        let served = Witness::new(&self.config, None).is_some_and(|witness| witness.topic_is_served(topic));
+        if !self.pulse.examined(served) {
+            return;
+        }
+        match self.client.create_with_context(QuietContext) {
+            Ok(client) => {
+                tracing::warn!("the producer delivers nothing though the brokers answer; built it anew");
+                metrics::counter!(KAFKA_CLIENT_REBUILDS, "client" => "producer").increment(1);
+                let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
+                // Dropped only after the lock: the last owner's drop waits for the client's threads.
+                let former = std::mem::replace(&mut *current, client);
+                drop(current);
+                drop(former);
+            }
+            Err(error) => tracing::warn!(%error, "the producer delivers nothing and cannot be built anew"),
+        }
+    }
+}
+
+fn client(config: &KafkaConfig, delivery_timeout: Duration) -> ClientConfig {
+    let mut client = config.client();
+    client
+        .set("acks", "all")
+        .set("enable.idempotence", "true")
+        .set("message.timeout.ms", delivery_timeout.as_millis().to_string())
+        .set("message.max.bytes", MAX_RECORD_BYTES.to_string())
+        // Batches what arrives within a millisecond: under load that fills batches, at rest it costs a millisecond.
+        .set("linger.ms", "1")
+        .set("compression.type", "lz4")
+        .set("queue.buffering.max.kbytes", "65536")
+        // The Java clients' partitioner, so that other producers of a key choose the same partition.
+        .set("partitioner", "murmur2_random");
+    client
 }
 
 fn classify(error: &KafkaError) -> SendError {

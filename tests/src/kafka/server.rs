@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 
+use super::brokerless::BrokerlessProxy;
 use super::install::{Installation, tail};
 use crate::ports::free_port;
 use crate::process::{Proc, Signal};
@@ -76,6 +77,11 @@ impl Kafka {
     /// sent back to the proxy for every further connection. One per broker.
     pub async fn proxy(&self) -> Proxy {
         Proxy::start_at(self.advertised_to_proxied, self.proxied).await
+    }
+
+    /// The same with a proxy that can take the brokers out of metadata.
+    pub async fn brokerless_proxy(&self) -> BrokerlessProxy {
+        BrokerlessProxy::start_at(self.advertised_to_proxied, self.proxied).await
     }
 
     /// Clean shutdown; the data stay for [`Kafka::restart`].

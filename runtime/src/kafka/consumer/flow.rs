@@ -1,18 +1,17 @@
 //! What is in flight: lanes by key, trackers by partition, and the limits on both.
 
 use std::collections::hash_map::{Entry, RandomState};
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::hash::BuildHasher;
-use std::panic::AssertUnwindSafe;
+use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use futures_util::FutureExt;
-use tokio::sync::{Semaphore, SemaphorePermit, watch};
+use tokio::sync::{Semaphore, watch};
 
 use super::tracker::Tracker;
-use super::{Completion, Handler};
+use super::{Completion, marks};
 use crate::kafka::record::Record;
 
 /// How far intake of one partition may be ahead of its oldest unfinished record: what a crash repeats at most.
@@ -22,44 +21,119 @@ const MAX_BYTES: usize = 64 * 1024 * 1024;
 
 pub(super) type Partition = (String, i32);
 
-/// The first record of a lane that nobody runs yet.
-pub(super) struct Lane {
-    key: u64,
-    first: Work,
+/// Tells an assignment of a partition from an earlier one of the same partition, whose stragglers must not count.
+type Epoch = u64;
+
+/// An offset to commit, with what is finished beyond it.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Mark {
+    pub(super) topic: Arc<str>,
+    pub(super) partition: i32,
+    pub(super) offset: i64,
+    pub(super) beyond: String,
 }
 
-struct Work {
-    record: Record,
-    epoch: u64,
+/// The first record of a lane that nobody runs yet.
+pub(super) struct Lane {
+    pub(super) key: u64,
+    pub(super) first: Work,
+}
+
+pub(super) struct Work {
+    pub(super) record: Record,
+    pub(super) epoch: Epoch,
 }
 
 #[derive(Default)]
 struct State {
     /// A lane that is present is being run; its queue is what waits behind the running record.
     lanes: HashMap<u64, VecDeque<Work>>,
-    trackers: HashMap<Partition, Tracker>,
-    paused: BTreeSet<Partition>,
+    trackers: HashMap<Epoch, Tracker>,
+    assigned: HashMap<Arc<str>, HashMap<i32, Epoch>>,
     waiting: usize,
     bytes: usize,
-    epoch: u64,
+    last_epoch: Epoch,
     stopping: bool,
+    /// When what still runs has had its time.
+    stop_by: Option<Instant>,
+    /// Threads that wait for a change. Waking nobody costs a system call too.
+    observers: usize,
 }
 
 impl State {
     /// Whether a record of this assignment may begin: not when its partition is going or gone.
-    fn may_begin(&self, partition: &Partition, epoch: u64) -> bool {
-        let tracker = self.trackers.get(partition);
-        !self.stopping && tracker.is_some_and(|tracker| tracker.epoch == epoch && !tracker.draining)
+    fn may_begin(&self, epoch: Epoch) -> bool {
+        !self.stopping && self.trackers.get(&epoch).is_some_and(|tracker| !tracker.draining)
+    }
+
+    fn epoch(&self, topic: &str, partition: i32) -> Option<Epoch> {
+        self.assigned.get(topic)?.get(&partition).copied()
+    }
+
+    fn assign(&mut self, topic: &str, partition: i32, finished_before: Vec<Range<i64>>) -> Epoch {
+        self.unassign(topic, partition);
+        self.last_epoch += 1;
+        let epoch = self.last_epoch;
+        let topic: Arc<str> = topic.into();
+        self.trackers.insert(epoch, Tracker::new(topic.clone(), partition, finished_before));
+        self.assigned.entry(topic).or_default().insert(partition, epoch);
+        epoch
+    }
+
+    fn unassign(&mut self, topic: &str, partition: i32) {
+        if let Some(epoch) = self.assigned.get_mut(topic).and_then(|partitions| partitions.remove(&partition)) {
+            self.trackers.remove(&epoch);
+        }
+    }
+
+    fn trackers_of<'a>(&'a self, partitions: &'a [Partition]) -> impl Iterator<Item = &'a Tracker> {
+        let epochs = partitions.iter().filter_map(|(topic, number)| self.epoch(topic, *number));
+        epochs.filter_map(|epoch| self.trackers.get(&epoch))
+    }
+
+    fn tracker_mut(&mut self, topic: &str, partition: i32) -> Option<&mut Tracker> {
+        let epoch = self.epoch(topic, partition)?;
+        self.trackers.get_mut(&epoch)
+    }
+
+    /// Takes a record in. Returns its lane when somebody has to start running it.
+    fn accept(&mut self, record: Record, key: u64) -> Option<Lane> {
+        if self.stopping {
+            return None;
+        }
+        let mut epoch = self.epoch(&record.topic, record.partition)?;
+        if self.trackers.get(&epoch)?.rewinds_at(record.offset) {
+            epoch = self.assign(&record.topic, record.partition, Vec::new());
+        }
+        if !self.trackers.get_mut(&epoch)?.start(record.offset) {
+            return None;
+        }
+        self.waiting += 1;
+        self.bytes += record.weight();
+        let work = Work { record, epoch };
+        match self.lanes.entry(key) {
+            Entry::Occupied(mut lane) => {
+                lane.get_mut().push_back(work);
+                None
+            }
+            Entry::Vacant(lane) => {
+                lane.insert(VecDeque::new());
+                Some(Lane { key, first: work })
+            }
+        }
     }
 }
 
 pub(super) struct Flow {
     state: Mutex<State>,
     changed: Condvar,
-    permits: Semaphore,
+    pub(super) permits: Semaphore,
     max_waiting: usize,
     hasher: RandomState,
-    panicked: AtomicBool,
+    pub(super) panicked: AtomicBool,
+    pub(super) abandoned: AtomicBool,
+    /// The brokers refuse metadata of this size, so commits go without.
+    plain: AtomicBool,
     /// Told whenever records that have not begun may not begin any more.
     withdrawn: watch::Sender<()>,
 }
@@ -74,6 +148,8 @@ impl Flow {
             max_waiting: concurrency * 16,
             hasher: RandomState::new(),
             panicked: AtomicBool::new(false),
+            abandoned: AtomicBool::new(false),
+            plain: AtomicBool::new(false),
             withdrawn: watch::Sender::new(()),
         }
     }
@@ -83,210 +159,168 @@ impl Flow {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn assign(&self, partitions: &[Partition]) {
-        let mut state = self.lock();
-        for partition in partitions {
-            state.epoch += 1;
-            let epoch = state.epoch;
-            state.trackers.insert(partition.clone(), Tracker::new(epoch));
-            state.paused.remove(partition);
-        }
+    /// Begins an assignment. `committed` is its committed offset and the metadata beside it, as far as they are known.
+    pub(super) fn assign(&self, topic: &str, partition: i32, committed: Option<(i64, &str)>) {
+        let finished = committed.map_or_else(Vec::new, |(offset, beyond)| marks::decode(beyond, offset));
+        self.lock().assign(topic, partition, finished);
     }
 
-    /// Takes a record in. Returns its lane when somebody has to start running it.
-    pub(super) fn accept(&self, record: Record) -> Option<Lane> {
-        let key = match &record.key {
+    /// Takes records in. Returns the lanes that somebody has to start running.
+    pub(super) fn accept(&self, records: impl IntoIterator<Item = Record>) -> Vec<Lane> {
+        let mut state = self.lock();
+        let keyed = records.into_iter().map(|record| (self.key(&record), record));
+        keyed.filter_map(|(key, record)| state.accept(record, key)).collect()
+    }
+
+    fn key(&self, record: &Record) -> u64 {
+        match &record.key {
             Some(key) => self.hasher.hash_one(key),
             None => self.hasher.hash_one((&record.topic, record.partition)),
-        };
+        }
+    }
+
+    /// Counts a record as running, if it may begin.
+    pub(super) fn begin(&self, epoch: Epoch) -> bool {
         let mut state = self.lock();
-        if state.stopping {
-            return None;
+        let may = state.may_begin(epoch);
+        if let Some(tracker) = state.trackers.get_mut(&epoch).filter(|_| may) {
+            tracker.running += 1;
         }
-        let tracker = state.trackers.get_mut(&(record.topic.clone(), record.partition))?;
-        tracker.start(record.offset);
-        let work = Work { epoch: tracker.epoch, record };
-        state.waiting += 1;
-        state.bytes += work.record.weight();
-        match state.lanes.entry(key) {
-            Entry::Occupied(mut lane) => {
-                lane.get_mut().push_back(work);
-                None
-            }
-            Entry::Vacant(lane) => {
-                lane.insert(VecDeque::new());
-                Some(Lane { key, first: work })
-            }
-        }
+        may
     }
 
-    /// Runs a lane until nothing waits in it.
-    pub(super) async fn run_lane<H: Handler>(&self, lane: Lane, handler: &H) {
-        let mut next = Some(lane.first);
-        while let Some(work) = next {
-            self.run(work, handler).await;
-            next = self.next_in(lane.key);
-        }
-    }
-
-    async fn run<H: Handler>(&self, work: Work, handler: &H) {
-        let (partition, offset) = ((work.record.topic.clone(), work.record.partition), work.record.offset);
-        let weight = work.record.weight();
-        let permit = self.admitted(handler, &partition, work.epoch).await;
-        let begun = permit.is_some();
-        let completion = if begun {
-            let outcome = AssertUnwindSafe(handler.handle(work.record)).catch_unwind().await;
-            outcome.unwrap_or_else(|_| {
-                self.panicked.store(true, Ordering::Relaxed);
-                Completion::Abandoned
-            })
-        } else {
-            Completion::Abandoned
-        };
+    /// Settles a record of a lane, and takes the lane's next one.
+    pub(super) fn end(
+        &self,
+        key: u64,
+        epoch: Epoch,
+        offset: i64,
+        weight: usize,
+        outcome: Option<Completion>,
+    ) -> Option<Work> {
         let mut state = self.lock();
         state.waiting -= 1;
         state.bytes -= weight;
-        if let Some(tracker) = state.trackers.get_mut(&partition).filter(|tracker| tracker.epoch == work.epoch) {
-            tracker.running -= usize::from(begun);
-            match completion {
-                Completion::Done => tracker.finish(offset),
+        if let Some(tracker) = state.trackers.get_mut(&epoch) {
+            tracker.running -= usize::from(outcome.is_some());
+            match outcome {
+                Some(Completion::Done) => tracker.finish(offset),
                 // Stays unfinished: the mark must not pass it.
-                Completion::Abandoned => {}
+                Some(Completion::Abandoned) | None => {}
             }
         }
-        drop(state);
-        self.changed.notify_all();
-    }
-
-    /// Waits for a permit and for the handler's leave, then begins. `None` when the record must not begin any more: the
-    /// wait may be hours long, and neither a rebalance nor a shutdown waits for it.
-    async fn admitted<H: Handler>(
-        &self,
-        handler: &H,
-        partition: &Partition,
-        epoch: u64,
-    ) -> Option<SemaphorePermit<'_>> {
-        let leave = async {
-            let permit = self.permits.acquire().await.ok()?;
-            handler.admit().await;
-            Some(permit)
-        };
-        let permit = tokio::select! {
-            // Who is admitted begins in the same breath: a breaker that lets one through waits for that one.
-            biased;
-            admitted = AssertUnwindSafe(leave).catch_unwind() => admitted.unwrap_or_else(|_| {
-                self.panicked.store(true, Ordering::Relaxed);
-                None
-            }),
-            () = self.withdrawal(partition, epoch) => None,
-        };
-        permit.filter(|_| self.begin(partition, epoch))
+        let next = state.lanes.get_mut(&key).and_then(VecDeque::pop_front);
+        if next.is_none() {
+            state.lanes.remove(&key);
+        }
+        if state.observers > 0 {
+            self.changed.notify_all();
+        }
+        next
     }
 
     /// Resolves when records of this assignment must not begin any more.
-    async fn withdrawal(&self, partition: &Partition, epoch: u64) {
+    pub(super) async fn withdrawal(&self, epoch: Epoch) {
         let mut withdrawn = self.withdrawn.subscribe();
-        while self.lock().may_begin(partition, epoch) {
+        while self.lock().may_begin(epoch) {
             if withdrawn.changed().await.is_err() {
                 return;
             }
         }
     }
 
-    fn next_in(&self, key: u64) -> Option<Work> {
-        let mut state = self.lock();
-        let next = state.lanes.get_mut(&key).and_then(VecDeque::pop_front);
-        if next.is_none() {
-            state.lanes.remove(&key);
+    /// Waits up to a moment for room to take records in; true when there is.
+    ///
+    /// Pausing throws away what librdkafka has read ahead, so a consumer that is merely busy waits here instead.
+    pub(super) fn wait_for_room(&self, moment: Duration) -> bool {
+        if self.lock().has_room(self.max_waiting) {
+            return true;
         }
-        next
+        // Until a good part is free, so that it is not one wake-up for each record.
+        self.wait_until(Instant::now() + moment, |state| state.is_roomy(self.max_waiting))
     }
 
-    /// Counts a record as running, if it may begin.
-    fn begin(&self, partition: &Partition, epoch: u64) -> bool {
+    /// Which partitions to pause and which to resume now; `all` when nothing may be read at present.
+    pub(super) fn regulate(&self, all: bool) -> (Vec<Partition>, Vec<Partition>) {
         let mut state = self.lock();
-        if !state.may_begin(partition, epoch) {
-            return false;
-        }
-        if let Some(tracker) = state.trackers.get_mut(partition) {
-            tracker.running += 1;
-        }
-        true
-    }
-
-    /// Which partitions to pause and which to resume now.
-    pub(super) fn regulate(&self) -> (Vec<Partition>, Vec<Partition>) {
-        let mut state = self.lock();
-        let full = state.waiting >= self.max_waiting || state.bytes >= MAX_BYTES;
-        // Resuming only at half full: each pause throws librdkafka's prefetched records away.
-        let roomy = state.waiting <= self.max_waiting / 2 && state.bytes <= MAX_BYTES / 2;
-        if !full && state.paused.is_empty() && state.trackers.values().all(|tracker| tracker.span() < MAX_SPAN) {
-            return (Vec::new(), Vec::new());
-        }
-        let mut pause = Vec::new();
-        let mut resume = Vec::new();
-        for (partition, tracker) in &state.trackers {
-            let paused = state.paused.contains(partition);
-            if !paused && (full || tracker.span() >= MAX_SPAN) {
-                pause.push(partition.clone());
-            } else if paused && roomy && tracker.span() < MAX_SPAN / 2 {
-                resume.push(partition.clone());
+        let roomy = state.is_roomy(self.max_waiting);
+        let (mut pause, mut resume) = (Vec::new(), Vec::new());
+        for tracker in state.trackers.values_mut() {
+            let name = || (tracker.topic.to_string(), tracker.partition);
+            if !tracker.paused && (all || tracker.span() >= MAX_SPAN) {
+                pause.push(name());
+                tracker.paused = true;
+            } else if tracker.paused && roomy && tracker.span() < MAX_SPAN / 2 {
+                resume.push(name());
+                tracker.paused = false;
             }
-        }
-        state.paused.extend(pause.iter().cloned());
-        for partition in &resume {
-            state.paused.remove(partition);
         }
         (pause, resume)
     }
 
-    /// The offsets to commit, of all partitions or of those given.
-    pub(super) fn take_commits(&self, only: Option<&[Partition]>) -> Vec<(String, i32, i64)> {
+    /// The offsets to commit: what changed since the last time.
+    pub(super) fn take_commits(&self) -> Vec<Mark> {
         let mut state = self.lock();
-        let wanted =
-            state.trackers.iter_mut().filter(|(partition, _)| only.is_none_or(|list| list.contains(partition)));
-        wanted
-            .filter_map(|((topic, partition), tracker)| Some((topic.clone(), *partition, tracker.take_commit()?)))
-            .collect()
+        state.trackers.values_mut().filter_map(|tracker| self.mark(tracker)).collect()
     }
 
-    pub(super) fn forget_commits(&self, offsets: &[(String, i32, i64)]) {
+    /// The last offsets to commit, of all partitions or of those given. Changed or not: an earlier commit may be under
+    /// way that will fail, and then nobody is left to hear of it.
+    pub(super) fn last_commits(&self, only: Option<&[Partition]>) -> Vec<Mark> {
         let mut state = self.lock();
-        for (topic, partition, _) in offsets {
-            if let Some(tracker) = state.trackers.get_mut(&(topic.clone(), *partition)) {
-                tracker.forget_commit();
-            }
+        let wanted = state.trackers.values_mut().filter(|tracker| {
+            only.is_none_or(|list| list.iter().any(|(t, p)| **t == *tracker.topic && *p == tracker.partition))
+        });
+        let mark = |tracker: &mut Tracker| {
+            tracker.forget_commit();
+            self.mark(tracker)
+        };
+        wanted.filter_map(mark).collect()
+    }
+
+    fn mark(&self, tracker: &mut Tracker) -> Option<Mark> {
+        let (offset, mut beyond) = tracker.take_commit()?;
+        if self.plain.load(Ordering::Relaxed) {
+            beyond.clear();
         }
+        Some(Mark { topic: tracker.topic.clone(), partition: tracker.partition, offset, beyond })
+    }
+
+    /// A commit failed; it is made again.
+    pub(super) fn forget_commit(&self, topic: &str, partition: i32) {
+        if let Some(tracker) = self.lock().tracker_mut(topic, partition) {
+            tracker.forget_commit();
+        }
+    }
+
+    /// From now on commits carry the offset alone. True the first time.
+    pub(super) fn commit_plainly(&self) -> bool {
+        !self.plain.swap(true, Ordering::Relaxed)
     }
 
     /// Begins nothing more of these partitions, and waits until what already runs has finished, or the deadline.
     pub(super) fn drain(&self, partitions: &[Partition], deadline: Instant) {
         let mut state = self.lock();
-        for partition in partitions {
-            if let Some(tracker) = state.trackers.get_mut(partition) {
+        for (topic, partition) in partitions {
+            if let Some(tracker) = state.tracker_mut(topic, *partition) {
                 tracker.draining = true;
             }
         }
+        let stop_by = state.stop_by;
+        drop(state);
         self.withdrawn.send_replace(());
-        // A service that stops has drained already: what runs still has had its time.
-        while !state.stopping
-            && partitions.iter().any(|partition| state.trackers.get(partition).is_some_and(|t| t.running > 0))
-        {
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return;
-            }
-            state = self.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
-        }
+        // A service that stops has its own deadline, and is not to wait for the same records twice.
+        let deadline = stop_by.map_or(deadline, |stop_by| deadline.min(stop_by));
+        self.wait_until(deadline, |state| state.trackers_of(partitions).all(|tracker| tracker.running == 0));
     }
 
     /// Forgets partitions: their waiting records are skipped, and stragglers no longer count.
     pub(super) fn drop_partitions(&self, partitions: &[Partition]) {
         let mut state = self.lock();
-        for partition in partitions {
-            state.trackers.remove(partition);
-            state.paused.remove(partition);
+        for (topic, partition) in partitions {
+            state.unassign(topic, *partition);
         }
+        drop(state);
         self.withdrawn.send_replace(());
     }
 
@@ -296,18 +330,63 @@ impl Flow {
         self.withdrawn.send_replace(());
     }
 
+    /// The same, with the time by which what runs has to be finished.
+    pub(super) fn stop_by(&self, deadline: Instant) {
+        let mut state = self.lock();
+        state.stopping = true;
+        state.stop_by = Some(deadline);
+        drop(state);
+        self.withdrawn.send_replace(());
+    }
+
     /// Waits a moment; true when nothing is being handled any more.
     pub(super) fn wait_idle(&self, moment: Duration) -> bool {
-        let state = self.lock();
-        if state.waiting == 0 {
-            return true;
+        self.wait_until(Instant::now() + moment, |state| state.waiting == 0)
+    }
+
+    fn wait_until(&self, deadline: Instant, met: impl Fn(&State) -> bool) -> bool {
+        let mut state = self.lock();
+        state.observers += 1;
+        while !met(&state) {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                break;
+            }
+            state = self.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
         }
-        let state = self.changed.wait_timeout(state, moment).unwrap_or_else(PoisonError::into_inner).0;
-        state.waiting == 0
+        state.observers -= 1;
+        met(&state)
+    }
+
+    /// The partitions that are ours and not paused.
+    pub(super) fn readable(&self) -> HashSet<Partition> {
+        let state = self.lock();
+        let open = state.trackers.values().filter(|tracker| !tracker.paused && !tracker.draining);
+        open.map(|tracker| (tracker.topic.to_string(), tracker.partition)).collect()
+    }
+
+    /// Records and bytes in memory.
+    pub(super) fn load(&self) -> (usize, usize) {
+        let state = self.lock();
+        (state.waiting, state.bytes)
     }
 
     pub(super) fn handler_panicked(&self) -> bool {
         self.panicked.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn record_abandoned(&self) -> bool {
+        self.abandoned.load(Ordering::Relaxed)
+    }
+}
+
+impl State {
+    fn has_room(&self, max_waiting: usize) -> bool {
+        self.waiting < max_waiting && self.bytes < MAX_BYTES
+    }
+
+    fn is_roomy(&self, max_waiting: usize) -> bool {
+        self.waiting <= max_waiting / 2 && self.bytes <= MAX_BYTES / 2
     }
 }
 

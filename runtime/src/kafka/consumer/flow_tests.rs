@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{Semaphore, mpsc};
 
 use super::*;
+use crate::kafka::consumer::Handler;
 
 const SOON: Duration = Duration::from_secs(10);
 
@@ -45,14 +46,15 @@ fn partitions() -> Vec<Partition> {
 fn held(concurrency: usize) -> (Arc<Flow>, Arc<Gated>, mpsc::Receiver<i64>) {
     let (handled, seen) = mpsc::channel(1000);
     let flow = Arc::new(Flow::new(concurrency));
-    flow.assign(&partitions());
+    flow.assign("topic", 0, None);
     (flow, Arc::new(Gated { gate: Semaphore::new(0), handled }), seen)
 }
 
 fn take_in(flow: &Arc<Flow>, handler: &Arc<Gated>, record: Record) {
-    let Some(lane) = flow.accept(record) else { return };
-    let (flow, handler) = (flow.clone(), handler.clone());
-    tokio::spawn(async move { flow.run_lane(lane, &*handler).await });
+    for lane in flow.accept([record]) {
+        let (flow, handler) = (flow.clone(), handler.clone());
+        tokio::spawn(async move { flow.run_lane(lane, &*handler).await });
+    }
 }
 
 async fn idle(flow: &Arc<Flow>) {
@@ -79,7 +81,7 @@ async fn one_is_let_through_and_the_others_go_with_their_partition() {
     flow.drop_partitions(&partitions());
     idle(&flow).await;
     // A partition that comes back begins anew, and nobody of the first assignment is left to take its place.
-    flow.assign(&partitions());
+    flow.assign("topic", 0, None);
     take_in(&flow, &handler, record("key 0", 7));
     handler.gate.add_permits(1);
     assert_eq!(tokio::time::timeout(SOON, seen.recv()).await.unwrap(), Some(7), "the probe was {probe}");
@@ -95,5 +97,6 @@ async fn a_stop_does_not_wait_for_held_records() {
     flow.stop();
     idle(&flow).await;
     assert!(seen.try_recv().is_err());
-    assert_eq!(flow.take_commits(None), [("topic".to_owned(), 0, 0)], "nothing is finished");
+    let mark = Mark { topic: "topic".into(), partition: 0, offset: 0, beyond: String::new() };
+    assert_eq!(flow.take_commits(), [mark], "nothing is finished");
 }

@@ -6,32 +6,38 @@
 
 mod context;
 mod flow;
+mod lane;
+mod marks;
+mod poller;
 mod tracker;
+mod vitals;
+mod watch;
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
 use rdkafka::error::KafkaError;
-use rdkafka::{Offset, TopicPartitionList};
 use tokio::sync::oneshot;
 
-use self::context::GroupContext;
-use self::flow::Flow;
-use super::client::{SetupError, resume_now};
+use self::poller::{Ended, Poller};
+use super::client::SetupError;
 use super::config::KafkaConfig;
 use super::record::Record;
+use crate::health::Component;
+use crate::metrics::KAFKA_CLIENT_REBUILDS;
 use crate::shutdown::Shutdown;
 
-const POLL: Duration = Duration::from_millis(50);
-const COMMIT_INTERVAL: Duration = Duration::from_millis(200);
+/// What [`KafkaConfig`] sets as `max.poll.interval.ms`.
+const MAX_POLL_INTERVAL: Duration = Duration::from_mins(2);
+/// Clients that are built one after the other without any of them getting to work.
+const MAX_REBUILDS: u32 = 3;
 
 /// What became of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Completion {
     /// Dealt with, durably: its offset may be committed.
     Done,
-    /// Not dealt with (the service is stopping): it will be delivered again.
+    /// Not dealt with because the service is stopping: it will be delivered again, and nothing more is begun.
     Abandoned,
 }
 
@@ -64,6 +70,8 @@ pub struct ConsumerSettings {
     pub drain: Duration,
     /// Gauge that gets the lag per topic.
     pub lag_metric: &'static str,
+    /// Told whether the consumer has its partitions, polls, and makes progress.
+    pub health: Component,
 }
 
 /// The consumer ended without being told to.
@@ -78,128 +86,58 @@ pub enum ConsumerError {
     /// A handler panicked: a bug, and its record is not committed.
     #[error("a record handler panicked; its record stays uncommitted")]
     HandlerPanicked,
+    /// A handler gave a record up though the service is not stopping: it would never be dealt with.
+    #[error("a record was abandoned while the service was running; it stays uncommitted")]
+    Abandoned,
+    /// New clients do not get to work either, though the brokers are there.
+    #[error("the Kafka consumer makes no progress though the brokers answer, not even with new clients; restart it")]
+    Wedged,
     /// The polling thread is gone.
     #[error("the consumer's thread ended unexpectedly")]
     ThreadLost,
 }
 
 /// Consumes until shutdown, drains, commits and leaves the group.
+///
+/// A client that makes no progress while the brokers are there is replaced by a new one.
 pub async fn run<H: Handler>(
     config: &KafkaConfig,
     settings: ConsumerSettings,
     handler: Arc<H>,
     shutdown: Shutdown,
 ) -> Result<(), ConsumerError> {
-    let flow = Arc::new(Flow::new(settings.concurrency));
-    let context = GroupContext::new(flow.clone(), settings.drain, settings.lag_metric);
-    let consumer: BaseConsumer<GroupContext> =
-        client(config, &settings).create_with_context(context).map_err(SetupError::from)?;
-    let topics: Vec<&str> = settings.topics.iter().map(String::as_str).collect();
-    consumer.subscribe(&topics).map_err(SetupError::from)?;
+    metrics::counter!(KAFKA_CLIENT_REBUILDS, "client" => "consumer").increment(0);
+    let mut in_vain = 0;
+    loop {
+        let life = shutdown.child();
+        let poller = Poller::new(config, &settings, handler.clone(), shutdown.clone(), life.clone())?;
+        let watch = watch::Watch::new(config, &settings, &poller);
+        let mut end = spawn(poller)?;
+        let ended = tokio::select! {
+            ended = &mut end => ended,
+            worked = watch.until_wedged() => {
+                life.trigger();
+                in_vain = if worked { 0 } else { in_vain + 1 };
+                if in_vain > MAX_REBUILDS {
+                    return Err(ConsumerError::Wedged);
+                }
+                tracing::warn!(group = settings.group, "the consumer makes no progress though the brokers answer; building it anew");
+                metrics::counter!(KAFKA_CLIENT_REBUILDS, "client" => "consumer").increment(1);
+                end.await
+            }
+        };
+        match ended.map_err(|_| ConsumerError::ThreadLost)? {
+            Ended::Stopped if shutdown.is_cancelled() => return Ok(()),
+            Ended::Stopped => {}
+            Ended::Failed(error) => return Err(error),
+        }
+    }
+}
 
+/// Runs a poller on a thread of its own.
+fn spawn<H: Handler>(poller: Poller<H>) -> Result<oneshot::Receiver<Ended>, ConsumerError> {
     let (ended, end) = oneshot::channel();
-    let runtime = tokio::runtime::Handle::current();
-    let poller = Poller { consumer, flow, handler, shutdown, runtime, drain: settings.drain };
-    std::thread::Builder::new()
-        .name("kafka-consumer".to_owned())
-        .spawn(move || {
-            let _ = ended.send(poller.run());
-        })
-        .map_err(|_| ConsumerError::ThreadLost)?;
-    end.await.map_err(|_| ConsumerError::ThreadLost)?
-}
-
-fn client(config: &KafkaConfig, settings: &ConsumerSettings) -> rdkafka::ClientConfig {
-    let mut client = config.group_member(&settings.group);
-    client.set("queued.max.messages.kbytes", "16384").set("fetch.message.max.bytes", "1048576");
-    client
-}
-
-struct Poller<H> {
-    consumer: BaseConsumer<GroupContext>,
-    flow: Arc<Flow>,
-    handler: Arc<H>,
-    shutdown: Shutdown,
-    runtime: tokio::runtime::Handle,
-    drain: Duration,
-}
-
-impl<H: Handler> Poller<H> {
-    fn run(self) -> Result<(), ConsumerError> {
-        let mut last_commit = Instant::now();
-        while !self.shutdown.is_cancelled() {
-            match self.consumer.poll(POLL) {
-                Some(Ok(message)) => self.accept(Record::from_message(&message)),
-                Some(Err(error @ KafkaError::MessageConsumptionFatal(_))) => return Err(ConsumerError::Fatal(error)),
-                Some(Err(error)) => tracing::debug!(%error, "poll failed"),
-                None => {}
-            }
-            if self.flow.handler_panicked() {
-                return Err(ConsumerError::HandlerPanicked);
-            }
-            self.regulate();
-            if last_commit.elapsed() >= COMMIT_INTERVAL {
-                self.commit(CommitMode::Async);
-                last_commit = Instant::now();
-            }
-        }
-        self.finish();
-        Ok(())
-    }
-
-    fn accept(&self, record: Record) {
-        let Some(lane) = self.flow.accept(record) else { return };
-        let (flow, handler) = (self.flow.clone(), self.handler.clone());
-        self.runtime.spawn(async move { flow.run_lane(lane, &*handler).await });
-    }
-
-    /// Pauses what is too far ahead of its handlers and resumes what has caught up; polling goes on all the while.
-    fn regulate(&self) {
-        let (pause, resume) = self.flow.regulate();
-        if !pause.is_empty() {
-            let mut list = TopicPartitionList::with_capacity(pause.len());
-            for (topic, partition) in &pause {
-                list.add_partition(topic, *partition);
-            }
-            if let Err(error) = self.consumer.pause(&list) {
-                tracing::debug!(%error, "partitions could not be paused");
-            }
-        }
-        if let Err(error) = if resume.is_empty() { Ok(()) } else { resume_now(&self.consumer, &resume) } {
-            tracing::debug!(%error, "partitions could not be resumed");
-        }
-    }
-
-    fn commit(&self, mode: CommitMode) {
-        commit(&self.consumer, &self.flow, &self.flow.take_commits(None), mode);
-    }
-
-    /// Stops intake, lets what runs finish, commits it. Dropping the consumer then leaves the group.
-    fn finish(&self) {
-        self.flow.stop();
-        if let Ok(assignment) = self.consumer.assignment() {
-            let _ = self.consumer.pause(&assignment);
-        }
-        let deadline = Instant::now() + self.drain;
-        while Instant::now() < deadline && !self.flow.wait_idle(POLL) {
-            // Keeps the membership alive; partitions are paused, so a message here is one that slipped through.
-            let _ = self.consumer.poll(Duration::ZERO);
-        }
-        self.commit(CommitMode::Sync);
-    }
-}
-
-fn commit(consumer: &BaseConsumer<GroupContext>, flow: &Flow, offsets: &[(String, i32, i64)], mode: CommitMode) {
-    if offsets.is_empty() {
-        return;
-    }
-    let mut list = TopicPartitionList::with_capacity(offsets.len());
-    for (topic, partition, offset) in offsets {
-        let _ = list.add_partition_offset(topic, *partition, Offset::Offset(*offset));
-    }
-    if let Err(error) = consumer.commit(&list, mode) {
-        // Nothing is lost: these records would come again, and their effects are idempotent.
-        tracing::debug!(%error, "commit failed; it is tried again with the next one");
-        flow.forget_commits(offsets);
-    }
+    let run = move || poller.run(|end| drop(ended.send(end)));
+    std::thread::Builder::new().name("kafka-consumer".to_owned()).spawn(run).map_err(|_| ConsumerError::ThreadLost)?;
+    Ok(end)
 }

@@ -1,33 +1,76 @@
 //! Which offsets of a partition are finished: pure bookkeeping, so that only a contiguous prefix is ever committed.
 
-use std::collections::BTreeSet;
+use std::collections::VecDeque;
+use std::ops::Range;
+use std::sync::Arc;
 
-/// The offsets in flight of one assigned partition.
+use super::marks;
+
+/// The offsets in flight of one assignment of a partition.
 #[derive(Debug)]
 pub(super) struct Tracker {
-    /// Tells this assignment from an earlier one of the same partition, whose stragglers must not count.
-    pub(super) epoch: u64,
+    pub(super) topic: Arc<str>,
+    pub(super) partition: i32,
     /// Records that a handler is dealing with at this moment.
     pub(super) running: usize,
     /// The partition is about to go: nothing more of it is begun.
     pub(super) draining: bool,
-    unfinished: BTreeSet<i64>,
+    /// Intake is paused.
+    pub(super) paused: bool,
+    /// From the oldest unfinished record on, in order: offset, and whether it is finished.
+    open: VecDeque<(i64, bool)>,
+    /// Behind the last record that was taken in.
     next: Option<i64>,
-    committed: Option<i64>,
+    /// Finished in an earlier assignment; what is ahead of `next` is still to be passed over.
+    finished_before: VecDeque<Range<i64>>,
+    /// Something is finished that is not committed.
+    dirty: bool,
 }
 
 impl Tracker {
-    pub(super) fn new(epoch: u64) -> Self {
-        Self { epoch, running: 0, draining: false, unfinished: BTreeSet::new(), next: None, committed: None }
+    pub(super) fn new(topic: Arc<str>, partition: i32, finished_before: Vec<Range<i64>>) -> Self {
+        Self {
+            topic,
+            partition,
+            running: 0,
+            draining: false,
+            paused: false,
+            open: VecDeque::new(),
+            next: None,
+            finished_before: finished_before.into(),
+            dirty: false,
+        }
     }
 
-    pub(super) fn start(&mut self, offset: i64) {
-        self.unfinished.insert(offset);
-        self.next = Some(self.next.map_or(offset + 1, |next| next.max(offset + 1)));
+    /// Whether reading went back to an offset that was taken in before: the log was cut or made anew.
+    pub(super) fn rewinds_at(&self, offset: i64) -> bool {
+        self.next.is_some_and(|next| offset < next)
+    }
+
+    /// Takes a record in. False when it was finished in an earlier assignment.
+    pub(super) fn start(&mut self, offset: i64) -> bool {
+        self.dirty |= self.next.is_none();
+        self.next = Some(offset + 1);
+        while self.finished_before.front().is_some_and(|range| range.end <= offset) {
+            self.finished_before.pop_front();
+        }
+        let finished = self.finished_before.front().is_some_and(|range| range.contains(&offset));
+        if !finished || !self.open.is_empty() {
+            self.open.push_back((offset, finished));
+        }
+        self.dirty |= finished;
+        !finished
     }
 
     pub(super) fn finish(&mut self, offset: i64) {
-        self.unfinished.remove(&offset);
+        let at = self.open.partition_point(|(open, _)| *open < offset);
+        if let Some(found) = self.open.get_mut(at).filter(|(open, _)| *open == offset) {
+            found.1 = true;
+            self.dirty = true;
+        }
+        while self.open.front().is_some_and(|(_, finished)| *finished) {
+            self.open.pop_front();
+        }
     }
 
     /// How far intake is ahead of the oldest unfinished record.
@@ -42,66 +85,39 @@ impl Tracker {
     ///
     /// Offsets have holes (transaction markers), so this is not a count of finished records.
     pub(super) fn low_water(&self) -> Option<i64> {
-        self.unfinished.first().copied().or(self.next)
+        self.open.front().map(|(offset, _)| *offset).or(self.next)
     }
 
-    /// The low-water mark, when it has moved since it was last asked for.
-    pub(super) fn take_commit(&mut self) -> Option<i64> {
+    /// The low-water mark and, as text, what is finished beyond it, when anything changed since it was last asked for.
+    pub(super) fn take_commit(&mut self) -> Option<(i64, String)> {
         let low = self.low_water()?;
-        if self.committed == Some(low) {
-            return None;
-        }
-        self.committed = Some(low);
-        Some(low)
+        std::mem::take(&mut self.dirty).then(|| (low, marks::encode(low, self.finished_beyond())))
     }
 
-    /// A commit failed: the mark counts as not committed.
+    /// A commit failed: what it told counts as not committed.
     pub(super) fn forget_commit(&mut self) {
-        self.committed = None;
+        self.dirty = self.next.is_some();
+    }
+
+    /// The finished ranges beyond the mark. Holes between two finished records belong to them: there is nothing to read.
+    fn finished_beyond(&self) -> Vec<Range<i64>> {
+        let mut ranges: Vec<Range<i64>> = Vec::new();
+        let mut joins = false;
+        for (offset, finished) in &self.open {
+            match ranges.last_mut().filter(|_| joins && *finished) {
+                Some(last) => last.end = offset + 1,
+                None if *finished => ranges.push(*offset..offset + 1),
+                None => {}
+            }
+            joins = *finished;
+        }
+        let next = self.next.unwrap_or(0);
+        let ahead = self.finished_before.iter().map(|range| range.start.max(next)..range.end);
+        ranges.extend(ahead.filter(|range| !range.is_empty()));
+        ranges
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::Tracker;
-    use std::collections::BTreeSet;
-
-    #[test]
-    fn commits_only_the_contiguous_prefix() {
-        let mut tracker = Tracker::new(1);
-        for offset in [5, 6, 8, 9] {
-            tracker.start(offset);
-        }
-        assert_eq!(tracker.take_commit(), Some(5), "where the assignment began");
-        tracker.finish(6);
-        tracker.finish(9);
-        assert_eq!(tracker.low_water(), Some(5));
-        tracker.finish(5);
-        assert_eq!(tracker.take_commit(), Some(8));
-        assert_eq!(tracker.take_commit(), None, "nothing moved");
-        tracker.finish(8);
-        assert_eq!(tracker.take_commit(), Some(10));
-        assert_eq!(tracker.span(), 0);
-    }
-
-    /// Whatever the order of finishing, no unfinished offset is ever below the mark, and the mark ends at the end.
-    #[test]
-    fn never_passes_an_unfinished_offset() {
-        let offsets: Vec<i64> = (0..7).map(|n| n * 2 + 3).collect();
-        for rotation in 0..offsets.len() {
-            let mut tracker = Tracker::new(1);
-            let mut open: BTreeSet<i64> = offsets.iter().copied().collect();
-            for offset in &offsets {
-                tracker.start(*offset);
-            }
-            let mut order = offsets.clone();
-            order.rotate_left(rotation);
-            for offset in order {
-                tracker.finish(offset);
-                open.remove(&offset);
-                assert!(open.iter().all(|left| Some(*left) >= tracker.low_water()));
-            }
-            assert_eq!(tracker.low_water(), Some(16));
-        }
-    }
-}
+#[path = "tracker_tests.rs"]
+mod tests;

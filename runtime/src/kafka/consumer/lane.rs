@@ -1,0 +1,58 @@
+//! Running a lane: one record of a key after the other.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::atomic::Ordering;
+
+use futures_util::FutureExt as _;
+use tokio::sync::SemaphorePermit;
+
+use super::flow::{Flow, Lane, Work};
+use super::{Completion, Handler};
+
+impl Flow {
+    /// Runs a lane until nothing waits in it.
+    pub(super) async fn run_lane<H: Handler>(&self, lane: Lane, handler: &H) {
+        let mut next = Some(lane.first);
+        while let Some(Work { record, epoch }) = next {
+            let (offset, weight) = (record.offset, record.weight());
+            let permit = self.admitted(handler, epoch).await;
+            let outcome = match permit {
+                Some(_) => Some(self.caught(handler.handle(record)).await.unwrap_or(Completion::Abandoned)),
+                None => None,
+            };
+            drop(permit);
+            if outcome == Some(Completion::Abandoned) {
+                // Whatever comes after it would overtake it.
+                self.abandoned.store(true, Ordering::Relaxed);
+                self.stop();
+            }
+            next = self.end(lane.key, epoch, offset, weight, outcome);
+        }
+    }
+
+    /// Waits for a permit and for the handler's leave, then begins. `None` when the record must not begin any more: the
+    /// wait may be hours long, and neither a rebalance nor a shutdown waits for it.
+    async fn admitted<H: Handler>(&self, handler: &H, epoch: u64) -> Option<SemaphorePermit<'_>> {
+        let leave = async {
+            let permit = self.permits.acquire().await.ok()?;
+            handler.admit().await;
+            Some(permit)
+        };
+        let permit = tokio::select! {
+            // Who is admitted begins in the same breath: a breaker that lets one through waits for that one.
+            biased;
+            admitted = self.caught(leave) => admitted.flatten(),
+            () = self.withdrawal(epoch) => None,
+        };
+        permit.filter(|_| self.begin(epoch))
+    }
+
+    /// `None` when the handler's code panicked, which ends the consumer.
+    async fn caught<T>(&self, code: impl Future<Output = T>) -> Option<T> {
+        let result = AssertUnwindSafe(code).catch_unwind().await;
+        if result.is_err() {
+            self.panicked.store(true, Ordering::Relaxed);
+        }
+        result.ok()
+    }
+}

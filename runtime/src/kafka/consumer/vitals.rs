@@ -1,0 +1,142 @@
+//! Signs of life of a consumer's client, from its polls and from what librdkafka tells about itself every two seconds.
+//!
+//! A client can lose its brokers for ever (librdkafka's issue 5301: an answer to a metadata request that names no
+//! broker), while everything else about it looks well. What gives it away: it has no connection, or no coordinator, or
+//! records that have long been there are not read, though an independent client has no such trouble.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use rdkafka::statistics::Statistics;
+
+use super::flow::Partition;
+
+/// How long a client may be without connection or coordinator, or wait for a record, before it is suspected. Longer
+/// than a session, so that the group's own remedies come first.
+pub(super) const PATIENCE: Duration = Duration::from_secs(12);
+
+/// How long records that an independent client saw may be left unread by one that had long been waiting for them.
+const OVERDUE: Duration = Duration::from_secs(6);
+
+/// A partition that waits for records, and the offset that it waits for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Position {
+    pub(super) partition: Partition,
+    pub(super) next: i64,
+}
+
+#[derive(Debug)]
+struct State {
+    polled: Instant,
+    joined: bool,
+    /// When librdkafka last reported. Ages are counted up to here: while nobody polls, nothing is known.
+    reported: Instant,
+    /// When the client last had a connection and its coordinator.
+    connected: Instant,
+    /// Since when each partition has been waiting for the same offset, with nothing read ahead and not paused.
+    idle: HashMap<Partition, (i64, Instant)>,
+    /// Up to where an independent client saw records, when it did so first for this position.
+    seen: HashMap<Partition, (i64, Instant)>,
+}
+
+#[derive(Debug)]
+pub(super) struct Vitals {
+    state: Mutex<State>,
+}
+
+impl Vitals {
+    pub(super) fn new() -> Self {
+        let now = Instant::now();
+        let state = State {
+            polled: now,
+            joined: false,
+            reported: now,
+            connected: now,
+            idle: HashMap::new(),
+            seen: HashMap::new(),
+        };
+        Self { state: Mutex::new(state) }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The client is about to be polled.
+    pub(super) fn polling(&self) {
+        self.lock().polled = Instant::now();
+    }
+
+    pub(super) fn since_poll(&self) -> Duration {
+        self.lock().polled.elapsed()
+    }
+
+    /// The group gave this member its partitions, perhaps none.
+    pub(super) fn joined(&self) {
+        self.lock().joined = true;
+    }
+
+    /// Takes a report of librdkafka. `readable`: the partitions that are ours and not paused.
+    pub(super) fn take(&self, statistics: &Statistics, readable: &HashSet<Partition>) {
+        let group = statistics.cgrp.as_ref();
+        let connected = statistics.brokers.values().any(|broker| broker.state == "UP");
+        let mut waits = Vec::new();
+        for (topic, numbers) in &statistics.topics {
+            for partition in numbers.partitions.values() {
+                let name = (topic.clone(), partition.partition);
+                if partition.fetchq_cnt == 0 && partition.next_offset >= 0 && readable.contains(&name) {
+                    waits.push(Position { partition: name, next: partition.next_offset });
+                }
+            }
+        }
+        let joined = group.is_some_and(|group| group.join_state == "steady");
+        self.update(connected && group.is_some_and(|group| group.state == "up"), joined, waits, Instant::now());
+    }
+
+    fn update(&self, connected: bool, joined: bool, waits: Vec<Position>, now: Instant) {
+        let mut state = self.lock();
+        state.joined |= joined;
+        state.reported = now;
+        if connected {
+            state.connected = now;
+        }
+        let before = std::mem::take(&mut state.idle);
+        for Position { partition, next } in waits {
+            let since = before.get(&partition).filter(|(offset, _)| *offset == next).map_or(now, |(_, since)| *since);
+            state.idle.insert(partition, (next, since));
+        }
+        let State { idle, seen, .. } = &mut *state;
+        seen.retain(|partition, (end, _)| idle.get(partition).is_some_and(|(next, _)| next < end));
+    }
+
+    pub(super) fn has_joined(&self) -> bool {
+        self.lock().joined
+    }
+
+    /// Whether the client has had no connection, or no coordinator, for too long.
+    pub(super) fn is_cut_off(&self) -> bool {
+        let state = self.lock();
+        state.reported - state.connected > PATIENCE
+    }
+
+    /// Partitions that have been waiting for the same record for long: mostly there is none.
+    pub(super) fn idle(&self) -> Vec<Position> {
+        let state = self.lock();
+        let long = state.idle.iter().filter(|(_, (_, since))| state.reported.duration_since(*since) > PATIENCE);
+        long.map(|(partition, (next, _))| Position { partition: partition.clone(), next: *next }).collect()
+    }
+
+    /// An independent client saw the end of a partition.
+    pub(super) fn saw_end(&self, position: &Position, end: i64) {
+        if end > position.next {
+            self.lock().seen.entry(position.partition.clone()).or_insert_with(|| (end, Instant::now()));
+        }
+    }
+
+    /// Whether records that were seen long ago are still not read.
+    pub(super) fn leaves_records(&self) -> bool {
+        let state = self.lock();
+        state.seen.values().any(|(_, since)| state.reported.duration_since(*since) > OVERDUE)
+    }
+}

@@ -1,0 +1,117 @@
+//! Keeps `/readyz` truthful about the consumer, and finds out that its client is wedged.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::poller::Poller;
+use super::vitals::{Position, Vitals};
+use super::{ConsumerSettings, Handler};
+use crate::health::Component;
+use crate::kafka::config::KafkaConfig;
+use crate::kafka::probe::Witness;
+
+const INTERVAL: Duration = Duration::from_millis(250);
+/// How often a second opinion is asked for, while there is a reason to.
+const ASK: Duration = Duration::from_secs(5);
+/// The longest time without a poll: a rebalance may drain for some time.
+const MAX_SILENCE: Duration = Duration::from_secs(30);
+/// Partitions that are asked about at once.
+const SAMPLE: usize = 8;
+
+pub(super) struct Watch {
+    config: KafkaConfig,
+    group: String,
+    topics: Vec<String>,
+    health: Component,
+    vitals: Arc<Vitals>,
+    /// How often in a row another client was served while ours was cut off.
+    served: u32,
+}
+
+impl Watch {
+    pub(super) fn new<H: Handler>(config: &KafkaConfig, settings: &ConsumerSettings, poller: &Poller<H>) -> Self {
+        Self {
+            config: config.clone(),
+            group: settings.group.clone(),
+            topics: settings.topics.clone(),
+            health: settings.health.clone(),
+            vitals: poller.vitals.clone(),
+            served: 0,
+        }
+    }
+
+    /// Resolves when the client is wedged: it makes no progress, and another one shows that it could. Tells whether the
+    /// client ever got to work.
+    pub(super) async fn until_wedged(mut self) -> bool {
+        let mut asked = Instant::now();
+        loop {
+            self.report();
+            tokio::time::sleep(INTERVAL).await;
+            if asked.elapsed() < ASK {
+                continue;
+            }
+            asked = Instant::now();
+            if self.is_wedged().await {
+                self.health.down("makes no progress; being built anew");
+                return self.vitals.has_joined();
+            }
+        }
+    }
+
+    fn report(&self) {
+        let problem = if self.vitals.since_poll() > MAX_SILENCE {
+            Some("does not poll")
+        } else if self.vitals.is_cut_off() {
+            Some("has no connection to its brokers or its coordinator")
+        } else if self.vitals.leaves_records() {
+            Some("does not read records that are there")
+        } else if !self.vitals.has_joined() {
+            Some("has not got its partitions yet")
+        } else {
+            None
+        };
+        match problem {
+            Some(problem) => self.health.down(problem),
+            None => self.health.up(),
+        }
+    }
+
+    async fn is_wedged(&mut self) -> bool {
+        if self.vitals.leaves_records() {
+            return true;
+        }
+        let cut_off = self.vitals.is_cut_off();
+        let idle: Vec<Position> = sample(self.vitals.idle());
+        if !cut_off && idle.is_empty() {
+            self.served = 0;
+            return false;
+        }
+        let (config, group, topic) = (self.config.clone(), self.group.clone(), self.topics.first().cloned());
+        let asked = tokio::task::spawn_blocking(move || {
+            // A new client each time: what has befallen ours may have befallen any that is as old.
+            let witness = Witness::new(&config, Some(&group))?;
+            let serves = cut_off && topic.is_some_and(|topic| witness.group_is_served(&topic));
+            let ends = idle.into_iter().filter_map(|position| {
+                let (topic, partition) = &position.partition;
+                let end = witness.end(topic, *partition)?;
+                Some((position, end))
+            });
+            Some((serves, ends.collect::<Vec<_>>()))
+        });
+        let (serves, ends) = asked.await.ok().flatten().unwrap_or_default();
+        for (position, end) in ends {
+            self.vitals.saw_end(&position, end);
+        }
+        // Brokers that are just back get some seconds to be found again.
+        self.served = if serves { self.served + 1 } else { 0 };
+        self.served > 1 && self.vitals.is_cut_off()
+    }
+}
+
+/// Some of the partitions, others each time.
+fn sample(mut positions: Vec<Position>) -> Vec<Position> {
+    while positions.len() > SAMPLE {
+        positions.swap_remove(rand::random_range(..positions.len()));
+    }
+    positions
+}
