@@ -91,12 +91,14 @@ impl Pipeline {
         let decoded = schemas::codec::decode(&record.value).map_err(ProcessError::from);
         let label = decoded.as_ref().map_or("unknown", handlers::label);
         let received_at = decoded.as_ref().ok().map(received_at);
-        let Some(result) = self.try_until_it_counts(&record, &headers, decoded).await else {
-            return Completion::Abandoned;
-        };
-        let outcome = match result {
+        let outcome = match self.try_once(&record, &headers, decoded).await {
+            // It failed of something that stopped everything, which is no failure of its own: it waits for its next turn.
+            Err((Verdict::Waits, error)) => {
+                tracing::debug!(%error, "event failed; it waits until others succeed");
+                return Completion::Again(Box::new(record));
+            }
             Ok(outcome) => report(label, outcome),
-            Err(error) => match self.give_up(record, headers, label, &error).await {
+            Err((Verdict::Counts, error)) => match self.give_up(record, headers, label, &error).await {
                 Some(outcome) => outcome,
                 None => return Completion::Abandoned,
             },
@@ -110,39 +112,29 @@ impl Pipeline {
         Completion::Done
     }
 
-    /// Tries to apply the event. What fails of something that stopped everything is no failure of its own: it waits for
-    /// its next turn. `None` when the service stops first.
-    async fn try_until_it_counts(
+    /// Tries to apply the event, and tells the breaker what came of it.
+    async fn try_once(
         &self,
         record: &Record,
         headers: &Headers,
         decoded: Result<Event, ProcessError>,
-    ) -> Option<Result<Outcome, ProcessError>> {
-        let name = headers.event.as_ref().map_or(record.value.as_slice(), |event| event.event_id.as_bytes());
-        let event = match decoded {
-            Ok(event) => event,
-            Err(error) => {
-                self.breaker.observe(name, error.evidence());
-                return Some(Err(error));
-            }
-        };
+    ) -> Result<Outcome, (Verdict, ProcessError)> {
         // A replayed dead letter has retry headers too, and is a first try.
         let is_retry = headers.retry.as_ref().is_some_and(|retry| retry.attempt > 0);
-        loop {
-            let processed = AssertUnwindSafe(self.process(&event, is_retry)).catch_unwind().await;
-            let processed = processed.unwrap_or(Err(ProcessError::Panicked));
-            let evidence = match &processed {
-                Ok(Processed { asked_stripe, .. }) => Evidence::Works { asked_stripe: *asked_stripe },
-                Err(error) => error.evidence(),
-            };
-            match (self.breaker.observe(name, evidence), processed) {
-                (Verdict::Waits, Err(error)) => tracing::debug!(%error, "event failed; it waits until others succeed"),
-                (_, processed) => return Some(processed.map(|processed| processed.outcome)),
+        let processed = match decoded {
+            Ok(event) => {
+                let processed = AssertUnwindSafe(self.process(&event, is_retry)).catch_unwind().await;
+                processed.unwrap_or(Err(ProcessError::Panicked))
             }
-            if !self.breaker.admit().await {
-                return None;
-            }
-        }
+            Err(error) => Err(error),
+        };
+        let evidence = match &processed {
+            Ok(Processed { asked_stripe, .. }) => Evidence::Works { asked_stripe: *asked_stripe },
+            Err(error) => error.evidence(),
+        };
+        let name = headers.event.as_ref().map_or(record.value.as_slice(), |event| event.event_id.as_bytes());
+        let verdict = self.breaker.observe(name, evidence);
+        processed.map(|processed| processed.outcome).map_err(|error| (verdict, error))
     }
 
     /// Moves a failed record on. `None` when it could not be moved because the service is stopping.
@@ -170,8 +162,7 @@ impl Pipeline {
 
 impl Handler for Pipeline {
     async fn admit(&self) {
-        // Stopping, the consumer begins nothing more anyway.
-        let _ = self.breaker.admit().await;
+        self.breaker.admit().await;
     }
 
     async fn handle(&self, record: Record) -> Completion {

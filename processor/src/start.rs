@@ -77,7 +77,7 @@ pub async fn run(env: Env, shutdown: Shutdown) -> anyhow::Result<()> {
         lag_metric: CONSUMER_LAG,
         health: consumer_health,
     };
-    let breaker = Arc::new(Breaker::new(breaker_health, shutdown.clone()));
+    let breaker = Arc::new(Breaker::new(breaker_health));
     tokio::spawn(Sweeper::new(store.clone(), executor.clone(), breaker.clone()).run(shutdown.clone()));
     zero_counters(&topics);
     tracing::info!(group = settings.group, "processing");

@@ -13,7 +13,6 @@ use std::time::Instant;
 
 use runtime::health::Component;
 use runtime::metrics as names;
-use runtime::shutdown::Shutdown;
 use tokio::sync::Notify;
 
 use self::state::{Admission, State, Turn};
@@ -28,12 +27,11 @@ pub struct Breaker {
     queue: tokio::sync::Mutex<()>,
     hasher: RandomState,
     health: Component,
-    shutdown: Shutdown,
 }
 
 impl Breaker {
     /// A closed breaker. `health` tells `/readyz`.
-    pub fn new(health: Component, shutdown: Shutdown) -> Self {
+    pub fn new(health: Component) -> Self {
         health.up();
         for cause in Cause::ALL {
             metrics::gauge!(names::BREAKER_OPEN, "cause" => cause.as_str()).set(0.0);
@@ -46,7 +44,6 @@ impl Breaker {
             queue: tokio::sync::Mutex::default(),
             hasher: RandomState::new(),
             health,
-            shutdown,
         }
     }
 
@@ -55,20 +52,19 @@ impl Breaker {
         self.is_open.load(Ordering::Acquire)
     }
 
-    /// Waits for leave to begin a record. False when the service is stopping, which nobody has to wait for.
-    pub async fn admit(&self) -> bool {
+    /// Waits for leave to begin a record.
+    pub async fn admit(&self) {
         if !self.is_open() {
-            return true;
+            return;
         }
         let _turn = self.queue.lock().await;
         loop {
             let changed = self.changed.notified();
             let admission = self.lock().admit(Instant::now());
-            let Admission::Later(at) = admission else { return true };
+            let Admission::Later(at) = admission else { return };
             tokio::select! {
                 () = tokio::time::sleep_until(at.into()) => {}
                 () = changed => {}
-                () = self.shutdown.cancelled() => return false,
             }
         }
     }

@@ -5,10 +5,12 @@ use std::time::{Duration, Instant};
 
 /// Tries that count as recent.
 const WINDOW: usize = 64;
-/// Failures of the same few records, which may be their own fault, do not stop the others.
-const MIN_RECORDS: usize = 5;
+/// So many different records that fail at once are an outage. A hiccup that fails fewer is what the tiers are for.
+const MANY_RECORDS: usize = 32;
+/// So few are one when they have failed again, after their tier's delay. Still fewer may be at fault themselves.
+const FEW_RECORDS: usize = 5;
 /// What is wrong with a record itself is wrong with that record alone, until it is said of very many.
-const MIN_RECORDS_OURS: usize = 50;
+const MANY_UNUSABLE: usize = 50;
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// A probe that is not heard of for so long went away with its partition.
@@ -37,13 +39,6 @@ impl Cause {
             Self::Stripe => "stripe",
             Self::Database => "postgres",
             Self::Release => "release",
-        }
-    }
-
-    const fn min_records(self) -> usize {
-        match self {
-            Self::Stripe | Self::Database => MIN_RECORDS,
-            Self::Release => MIN_RECORDS_OURS,
         }
     }
 }
@@ -157,11 +152,18 @@ impl State {
         Some(Turn::Opened(cause))
     }
 
-    /// Most of the records of late failed of this, by the last that is known of each.
+    /// Most of the records of late failed of this, by the last that is known of each, and they are enough to tell.
     fn is_common(&self, cause: Cause) -> bool {
         let last: HashMap<u64, Option<Cause>> = self.recent.iter().copied().collect();
         let failed = last.values().filter(|failure| **failure == Some(cause)).count();
-        failed >= cause.min_records() && failed * 2 > last.len()
+        let tries = self.recent.iter().filter(|(_, failure)| *failure == Some(cause)).count();
+        let is_enough = match cause {
+            Cause::Stripe | Cause::Database => {
+                failed >= MANY_RECORDS || (failed >= FEW_RECORDS && tries >= 2 * failed)
+            }
+            Cause::Release => failed >= MANY_UNUSABLE,
+        };
+        is_enough && failed * 2 > last.len()
     }
 
     fn observe_stopped(&mut self, stopped: Stopped, evidence: Evidence, now: Instant) -> (Verdict, Option<Turn>) {

@@ -7,8 +7,9 @@ const STRIPE_FAILS: Evidence = Evidence::Fails(Cause::Stripe);
 
 fn stopped_by_stripe(now: Instant) -> State {
     let mut state = State::default();
-    let turns: Vec<_> = (0..5).map(|record| state.observe(record, STRIPE_FAILS, now).1).collect();
-    assert_eq!(turns, [None, None, None, None, Some(Turn::Opened(Cause::Stripe))]);
+    let turns: Vec<_> = (0..32).map(|record| state.observe(record, STRIPE_FAILS, now).1).collect();
+    assert!(turns.iter().rev().skip(1).all(Option::is_none), "31 are not enough");
+    assert_eq!(turns.last(), Some(&Some(Turn::Opened(Cause::Stripe))));
     state
 }
 
@@ -23,6 +24,17 @@ fn one_record_that_fails_again_and_again_stops_nobody() {
         assert_eq!(state.observe(1, STRIPE_FAILS, now), (Verdict::Counts, None));
     }
     assert!(admitted(&mut state, now));
+}
+
+#[test]
+fn a_few_stop_the_others_when_they_fail_again() {
+    let (mut state, now) = (State::default(), Instant::now());
+    let mut turns: Vec<_> = (0..5).chain(0..5).map(|record| state.observe(record, STRIPE_FAILS, now).1).collect();
+    assert_eq!(turns.pop(), Some(Some(Turn::Opened(Cause::Stripe))));
+    assert!(turns.iter().all(Option::is_none));
+    // Fewer do not, however often.
+    let mut state = State::default();
+    assert!((0..100).all(|turn| state.observe(turn % 4, STRIPE_FAILS, now).1.is_none()));
 }
 
 #[test]

@@ -189,6 +189,17 @@ impl Flow {
         may
     }
 
+    /// A record that was begun waits for its next turn.
+    pub(super) fn put_back(&self, epoch: Epoch) {
+        let mut state = self.lock();
+        if let Some(tracker) = state.trackers.get_mut(&epoch) {
+            tracker.running -= 1;
+        }
+        if state.observers > 0 {
+            self.changed.notify_all();
+        }
+    }
+
     /// Settles a record of a lane, and takes the lane's next one.
     pub(super) fn end(
         &self,
@@ -196,7 +207,7 @@ impl Flow {
         epoch: Epoch,
         offset: i64,
         weight: usize,
-        outcome: Option<Completion>,
+        outcome: Option<&Completion>,
     ) -> Option<Work> {
         let mut state = self.lock();
         state.waiting -= 1;
@@ -206,7 +217,7 @@ impl Flow {
             match outcome {
                 Some(Completion::Done) => tracker.finish(offset),
                 // Stays unfinished: the mark must not pass it.
-                Some(Completion::Abandoned) | None => {}
+                Some(Completion::Abandoned | Completion::Again(_)) | None => {}
             }
         }
         let next = state.lanes.get_mut(&key).and_then(VecDeque::pop_front);

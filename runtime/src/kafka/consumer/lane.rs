@@ -8,6 +8,7 @@ use tokio::sync::SemaphorePermit;
 
 use super::flow::{Flow, Lane, Work};
 use super::{Completion, Handler};
+use crate::kafka::record::Record;
 
 impl Flow {
     /// Runs a lane until nothing waits in it.
@@ -15,18 +16,27 @@ impl Flow {
         let mut next = Some(lane.first);
         while let Some(Work { record, epoch }) = next {
             let (offset, weight) = (record.offset, record.weight());
-            let permit = self.admitted(handler, epoch).await;
-            let outcome = match permit {
-                Some(_) => Some(self.caught(handler.handle(record)).await.unwrap_or(Completion::Abandoned)),
-                None => None,
-            };
-            drop(permit);
-            if outcome == Some(Completion::Abandoned) {
+            let outcome = self.run(record, epoch, handler).await;
+            if matches!(outcome, Some(Completion::Abandoned)) {
                 // Whatever comes after it would overtake it.
                 self.abandoned.store(true, Ordering::Relaxed);
                 self.stop();
             }
-            next = self.end(lane.key, epoch, offset, weight, outcome);
+            next = self.end(lane.key, epoch, offset, weight, outcome.as_ref());
+        }
+    }
+
+    /// Runs a record until it is done, or until it may not begin any more.
+    async fn run<H: Handler>(&self, mut record: Record, epoch: u64, handler: &H) -> Option<Completion> {
+        loop {
+            let _permit = self.admitted(handler, epoch).await?;
+            match self.caught(handler.handle(record)).await.unwrap_or(Completion::Abandoned) {
+                Completion::Again(same) => {
+                    self.put_back(epoch);
+                    record = *same;
+                }
+                outcome @ (Completion::Done | Completion::Abandoned) => return Some(outcome),
+            }
         }
     }
 

@@ -33,10 +33,13 @@ const MAX_POLL_INTERVAL: Duration = Duration::from_mins(2);
 const MAX_REBUILDS: u32 = 3;
 
 /// What became of a record.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum Completion {
     /// Dealt with, durably: its offset may be committed.
     Done,
+    /// Not dealt with, for now: it goes back to the head of its lane, and begins again when [`Handler::admit`] says so.
+    /// Until then it does not count as running.
+    Again(Box<Record>),
     /// Not dealt with because the service is stopping: it will be delivered again, and nothing more is begun.
     Abandoned,
 }
