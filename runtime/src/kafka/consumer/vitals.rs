@@ -134,9 +134,68 @@ impl Vitals {
         }
     }
 
+    /// Whether records were seen that are not read yet.
+    pub(super) fn has_unread(&self) -> bool {
+        !self.lock().seen.is_empty()
+    }
+
     /// Whether records that were seen long ago are still not read.
     pub(super) fn leaves_records(&self) -> bool {
         let state = self.lock();
         state.seen.values().any(|(_, since)| state.reported.duration_since(*since) > OVERDUE)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn waits(next: i64) -> Vec<Position> {
+        vec![Position { partition: ("topic".to_owned(), 0), next }]
+    }
+
+    fn after(seconds: u64, vitals: &Vitals, connected: bool, waits: Vec<Position>) {
+        let now = vitals.lock().reported + Duration::from_secs(seconds);
+        vitals.update(connected, true, waits, now);
+    }
+
+    #[test]
+    fn records_that_were_seen_and_stay_unread_are_told() {
+        let vitals = Vitals::new();
+        after(2, &vitals, true, waits(5));
+        assert!(vitals.idle().is_empty(), "not for long yet");
+        after(13, &vitals, true, waits(5));
+        let idle = vitals.idle();
+        assert_eq!(idle, waits(5));
+        vitals.saw_end(&idle[0], 5);
+        assert!(!vitals.has_unread(), "an idle topic is no reason");
+        vitals.saw_end(&idle[0], 6);
+        assert!(vitals.has_unread());
+        after(20, &vitals, true, waits(5));
+        assert!(vitals.leaves_records());
+        after(2, &vitals, true, waits(6));
+        assert!(!vitals.has_unread() && !vitals.leaves_records(), "read after all");
+    }
+
+    #[test]
+    fn a_partition_that_is_paused_or_gone_is_forgotten() {
+        let vitals = Vitals::new();
+        after(2, &vitals, true, waits(5));
+        after(13, &vitals, true, waits(5));
+        vitals.saw_end(&waits(5)[0], 6);
+        after(20, &vitals, true, Vec::new());
+        assert!(!vitals.leaves_records());
+    }
+
+    #[test]
+    fn cut_off_only_when_the_client_itself_says_so_for_long() {
+        let vitals = Vitals::new();
+        after(2, &vitals, true, Vec::new());
+        after(11, &vitals, false, Vec::new());
+        assert!(!vitals.is_cut_off());
+        after(2, &vitals, false, Vec::new());
+        assert!(vitals.is_cut_off());
+        after(2, &vitals, true, Vec::new());
+        assert!(!vitals.is_cut_off());
     }
 }

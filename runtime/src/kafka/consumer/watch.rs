@@ -11,8 +11,10 @@ use crate::kafka::config::KafkaConfig;
 use crate::kafka::probe::Witness;
 
 const INTERVAL: Duration = Duration::from_millis(250);
-/// How often a second opinion is asked for, while there is a reason to.
+/// How often a second opinion is asked for, while there is a suspicion.
 const ASK: Duration = Duration::from_secs(5);
+/// How often whether there is anything to read, while nothing is read: most often because there is nothing.
+const ASK_IDLE: Duration = Duration::from_secs(15);
 /// The longest time without a poll: a rebalance may drain for some time.
 const MAX_SILENCE: Duration = Duration::from_secs(30);
 /// Partitions that are asked about at once.
@@ -47,7 +49,8 @@ impl Watch {
         loop {
             self.report();
             tokio::time::sleep(INTERVAL).await;
-            if asked.elapsed() < ASK {
+            let suspicious = self.vitals.is_cut_off() || self.vitals.has_unread();
+            if asked.elapsed() < if suspicious { ASK } else { ASK_IDLE } {
                 continue;
             }
             asked = Instant::now();
@@ -91,7 +94,8 @@ impl Watch {
             // A new client each time: what has befallen ours may have befallen any that is as old.
             let witness = Witness::new(&config, Some(&group))?;
             let serves = cut_off && topic.is_some_and(|topic| witness.group_is_served(&topic));
-            let ends = idle.into_iter().filter_map(|position| {
+            // Ends with the first that has no answer: each may take seconds.
+            let ends = idle.into_iter().map_while(|position| {
                 let (topic, partition) = &position.partition;
                 let end = witness.end(topic, *partition)?;
                 Some((position, end))
