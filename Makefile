@@ -35,8 +35,8 @@ lint: setup ## Formatting, clippy, documentation, dependency rules, scripts
 	for script in .ci/run scripts/*.sh; do bash -n "$$script"; done
 	scripts/check-hygiene.sh
 
-bench: ## Measure throughput and latency
-	@echo "make bench: not there yet; it comes with the delivery engine" >&2; exit 1
+bench: build ## Measure against targets (ONLY=retrier: one scenario, STRICT=1: a missed target fails)
+	@$(TARGET)/release/bench $(if $(STRICT),--strict) $(ONLY)
 
 chaos: ## Break things at random under load and count what is lost
 	@echo "make chaos: not there yet; it comes with the delivery engine" >&2; exit 1

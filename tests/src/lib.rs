@@ -15,6 +15,7 @@ pub mod sandbox;
 pub mod service;
 pub mod shared;
 pub mod stripe;
+mod table;
 pub mod wait;
 
 pub use sandbox::Sandbox;

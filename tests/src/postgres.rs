@@ -102,6 +102,11 @@ impl Postgres {
         self.port
     }
 
+    /// The pgbench that came with this server.
+    pub fn pgbench(&self) -> Command {
+        Command::new(self.bin.join("pgbench"))
+    }
+
     fn create_cluster(&self) {
         fs::create_dir_all(&self.dir).unwrap_or_else(|error| panic!("cannot create {}: {error}", self.dir.display()));
         let password_file = self.dir.join("password");

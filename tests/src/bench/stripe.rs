@@ -10,26 +10,17 @@ use axum::response::IntoResponse;
 use axum::routing::post;
 use tokio::net::TcpListener;
 
-/// Requests so far, by kind.
-#[derive(Debug, Default)]
-pub struct Counts {
-    /// Sessions opened.
-    pub created: AtomicU64,
-    /// Sessions expired.
-    pub expired: AtomicU64,
-}
-
 /// Starts it on a free port; it runs until the runtime ends.
-pub async fn start() -> (String, Arc<Counts>) {
-    let counts = Arc::new(Counts::default());
+pub(super) async fn start() -> String {
+    let opened = Arc::new(AtomicU64::new(0));
     let router = Router::new()
         .route("/v1/checkout/sessions", post(create))
         .route("/v1/checkout/sessions/{id}/expire", post(expire))
-        .with_state(counts.clone());
+        .with_state(opened);
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let url = format!("http://{}", listener.local_addr().expect("a bound socket has an address"));
     tokio::spawn(async move { axum::serve(listener, router).await });
-    (url, counts)
+    url
 }
 
 fn session(id: &str, status: &str, url: &str) -> impl IntoResponse + use<> {
@@ -40,12 +31,11 @@ fn session(id: &str, status: &str, url: &str) -> impl IntoResponse + use<> {
     ([(CONTENT_TYPE, "application/json")], body)
 }
 
-async fn create(State(counts): State<Arc<Counts>>) -> impl IntoResponse {
-    let number = counts.created.fetch_add(1, Ordering::Relaxed);
+async fn create(State(opened): State<Arc<AtomicU64>>) -> impl IntoResponse {
+    let number = opened.fetch_add(1, Ordering::Relaxed);
     session(&format!("cs_test_{number}"), "open", &format!(r#""https://checkout.example/c/{number}""#))
 }
 
-async fn expire(State(counts): State<Arc<Counts>>, Path(id): Path<String>) -> impl IntoResponse {
-    counts.expired.fetch_add(1, Ordering::Relaxed);
+async fn expire(Path(id): Path<String>) -> impl IntoResponse {
     session(&id, "expired", "null")
 }

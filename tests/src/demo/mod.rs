@@ -8,7 +8,6 @@ mod progress;
 mod script;
 mod stack;
 mod stage;
-mod table;
 
 use std::process::ExitCode;
 
@@ -19,6 +18,7 @@ use self::progress::Progress;
 use self::stack::Stack;
 use self::stage::Stage;
 use crate::rundir;
+use crate::table::table;
 
 /// What to do with the stack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,7 +73,7 @@ async fn scripted(stack: Stack, progress: &Progress, stop: &mut Stop) -> ExitCod
         Err(None) => return ExitCode::from(INTERRUPTED),
     };
     problems.extend(more);
-    println!("\n{}", table::table(&Case::COLUMNS, &cases.iter().map(Case::cells).collect::<Vec<_>>()));
+    println!("\n{}", table(&Case::COLUMNS, &cases.iter().map(Case::cells).collect::<Vec<_>>()));
     if !dead_letter.is_empty() {
         println!("The dead letter's headers:\n{dead_letter}");
     }

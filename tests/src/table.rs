@@ -1,7 +1,7 @@
 //! A table for people: columns as wide as they need to be, cells of several lines.
 
 /// Renders rows below their column titles; a row's cells may have several lines.
-pub(super) fn table(titles: &[&str], rows: &[Vec<String>]) -> String {
+pub(crate) fn table(titles: &[&str], rows: &[Vec<String>]) -> String {
     let all: Vec<Vec<String>> =
         std::iter::once(titles.iter().map(ToString::to_string).collect()).chain(rows.iter().cloned()).collect();
     let width = |column: usize| {
