@@ -8,6 +8,8 @@ use axum::response::{IntoResponse, Response};
 pub enum Answer {
     /// The event is durable in Kafka.
     Accepted,
+    /// The event is durable in the spool.
+    Spooled,
     /// The signature is missing, malformed or wrong.
     InvalidSignature,
     /// The signature is right, and too old or too far ahead.
@@ -31,6 +33,7 @@ impl Answer {
     pub fn outcome(self) -> Option<&'static str> {
         match self {
             Self::Accepted => Some("accepted"),
+            Self::Spooled => Some("spooled"),
             Self::InvalidSignature => Some("invalid_signature"),
             Self::StaleSignature => Some("stale_signature"),
             Self::InvalidPayload => Some("invalid_payload"),
@@ -42,7 +45,7 @@ impl Answer {
 
     fn parts(self) -> (StatusCode, &'static str) {
         match self {
-            Self::Accepted => (StatusCode::OK, r#"{"success":true}"#),
+            Self::Accepted | Self::Spooled => (StatusCode::OK, r#"{"success":true}"#),
             Self::InvalidSignature | Self::StaleSignature => {
                 (StatusCode::UNAUTHORIZED, r#"{"error":"Invalid signature"}"#)
             }
@@ -81,6 +84,7 @@ mod tests {
     fn outcomes_are_among_the_contracts() {
         for answer in [
             Answer::Accepted,
+            Answer::Spooled,
             Answer::InvalidSignature,
             Answer::StaleSignature,
             Answer::InvalidPayload,

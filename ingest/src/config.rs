@@ -1,5 +1,6 @@
 //! Ingest's configuration, read once at start.
 
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -54,6 +55,12 @@ pub struct Config {
     pub late_deliveries: LateDeliveries,
     /// `MAX_BODY_BYTES`.
     pub max_body_bytes: usize,
+    /// `SPOOL_DIR`: one process at a time.
+    pub spool_dir: PathBuf,
+    /// `SPOOL_MAX_BYTES`, of records; the file can take up to three times as much.
+    pub spool_max_bytes: u64,
+    /// `SPOOL_AFTER`: how long a request waits for Kafka before it takes the spool.
+    pub spool_after: Duration,
 }
 
 impl Config {
@@ -78,8 +85,27 @@ impl Config {
             tolerance: env.duration("WEBHOOK_TOLERANCE", Duration::from_mins(3))?,
             late_deliveries: env.parse("CALENDLY_LATE_DELIVERIES", LateDeliveries::Reject)?,
             max_body_bytes,
+            spool_dir: env.optional("SPOOL_DIR")?.unwrap_or_else(|| "./data/spool".to_owned()).into(),
+            spool_max_bytes: spool_max_bytes(env)?,
+            spool_after: spool_after(env)?,
         })
     }
+}
+
+fn spool_max_bytes(env: &Env) -> Result<u64, ConfigError> {
+    match env.parse("SPOOL_MAX_BYTES", 1024 * 1024 * 1024)? {
+        0 => Err(ConfigError::new("SPOOL_MAX_BYTES", "must be 1 or more")),
+        bytes => Ok(bytes),
+    }
+}
+
+/// A request that waits for longer than this for Kafka, and then for the disk, comes too near to the senders' patience.
+fn spool_after(env: &Env) -> Result<Duration, ConfigError> {
+    let after = env.duration("SPOOL_AFTER", Duration::from_millis(400))?;
+    if after > Duration::from_secs(3) {
+        return Err(ConfigError::new("SPOOL_AFTER", "must be 3s or less"));
+    }
+    Ok(after)
 }
 
 /// An empty key would let anybody sign.
@@ -111,6 +137,9 @@ mod tests {
             ("WEBHOOK_TOLERANCE", "180"),
             ("CALENDLY_LATE_DELIVERIES", "maybe"),
             ("INGEST_ADDR", "8080"),
+            ("SPOOL_MAX_BYTES", "1GiB"),
+            ("SPOOL_MAX_BYTES", "0"),
+            ("SPOOL_AFTER", "5s"),
         ] {
             let mut pairs = complete();
             pairs.retain(|(other, _)| *other != name);

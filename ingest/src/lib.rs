@@ -9,6 +9,7 @@ pub mod publish;
 pub mod routes;
 mod server;
 pub mod signature;
+pub mod spool;
 mod start;
 mod webhook;
 

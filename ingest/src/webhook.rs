@@ -12,7 +12,7 @@ use tracing::Instrument;
 
 use crate::answer::Answer;
 use crate::body::{self, Unread};
-use crate::publish::{PublishError, Published, Publisher};
+use crate::publish::{Place, PublishError, Published, Publisher};
 use crate::signature::{Calendly, Rejection, Scheme, Stripe, Verified, Verifier};
 
 /// How a scheme's verified deliveries are published.
@@ -109,9 +109,10 @@ impl<S: Publish> Endpoint<S> {
             self.late.increment(1);
         }
         match S::publish(&self.publisher, &delivery, received_at, traceparent).await {
-            Ok(Published::Event) => Answer::Accepted,
+            Ok(Published::Event(Place::Kafka)) => Answer::Accepted,
+            Ok(Published::Event(Place::Spool)) => Answer::Spooled,
             Ok(Published::Quarantined) => Answer::InvalidPayload,
-            Err(PublishError::Send(_)) => Answer::Unavailable,
+            Err(PublishError::Nowhere(_)) => Answer::Unavailable,
             Err(PublishError::Encode(error)) => {
                 tracing::error!(%error, "a delivery cannot be encoded: a bug");
                 Answer::Unavailable
