@@ -22,6 +22,8 @@ pub enum Answer {
     TooSlow,
     /// The event could not be made durable: the sender has to come again.
     Unavailable,
+    /// The same, for want of memory.
+    NoRoom,
 }
 
 impl Answer {
@@ -38,7 +40,7 @@ impl Answer {
             Self::StaleSignature => Some("stale_signature"),
             Self::InvalidPayload => Some("invalid_payload"),
             Self::TooLarge => Some("too_large"),
-            Self::Unavailable => Some("unavailable"),
+            Self::Unavailable | Self::NoRoom => Some("unavailable"),
             Self::TooSlow => None,
         }
     }
@@ -52,7 +54,9 @@ impl Answer {
             Self::InvalidPayload => (StatusCode::BAD_REQUEST, r#"{"error":"Invalid payload"}"#),
             Self::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, r#"{"error":"Payload too large"}"#),
             Self::TooSlow => (StatusCode::REQUEST_TIMEOUT, r#"{"error":"Request timeout"}"#),
-            Self::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, r#"{"error":"Temporarily unavailable"}"#),
+            Self::Unavailable | Self::NoRoom => {
+                (StatusCode::SERVICE_UNAVAILABLE, r#"{"error":"Temporarily unavailable"}"#)
+            }
         }
     }
 }
@@ -62,15 +66,12 @@ impl IntoResponse for Answer {
         let (status, body) = self.parts();
         let mut response = (status, [(header::CONTENT_TYPE, "application/json")], body).into_response();
         let headers = response.headers_mut();
-        match self {
-            Self::Unavailable => {
-                headers.insert(header::RETRY_AFTER, HeaderValue::from_static("10"));
-            }
-            // The rest of the body is not read, so the connection cannot be used again.
-            Self::TooLarge | Self::TooSlow => {
-                headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
-            }
-            _ => {}
+        if matches!(self, Self::Unavailable | Self::NoRoom) {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from_static("10"));
+        }
+        // The rest of the body is not read, so the connection cannot be used again.
+        if matches!(self, Self::TooLarge | Self::TooSlow | Self::NoRoom) {
+            headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         response
     }

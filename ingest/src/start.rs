@@ -12,6 +12,8 @@ use tokio::net::TcpListener;
 
 use crate::config::Config;
 use crate::publish::{Durable, Link, Publisher};
+use crate::reload::Reload;
+use crate::routes::Verifiers;
 use crate::spool::{Closing, OpenError, Spool, drain};
 use crate::{routes, server};
 
@@ -39,11 +41,11 @@ impl Listeners {
 pub async fn run(env: Env, shutdown: Shutdown) -> anyhow::Result<()> {
     let config = Config::from_env(&env)?;
     let listeners = Listeners::bind(&config).await?;
-    serve(config, listeners, shutdown).await
+    serve(env, config, listeners, shutdown).await
 }
 
-/// Serves until shutdown.
-pub async fn serve(config: Config, listeners: Listeners, shutdown: Shutdown) -> anyhow::Result<()> {
+/// Serves until shutdown. `env` is what `config` was read from, to read parts of it again.
+pub async fn serve(env: Env, config: Config, listeners: Listeners, shutdown: Shutdown) -> anyhow::Result<()> {
     let health = Health::new();
     let kafka_health = health.component("kafka").dispensable("no broker answers; deliveries are spooled");
     let (topics_health, spool_health) = (health.component("topics"), health.component("spool"));
@@ -57,12 +59,14 @@ pub async fn serve(config: Config, listeners: Listeners, shutdown: Shutdown) -> 
     let link = Link::default();
     let durable =
         Durable { producer: producer.clone(), spool: spool.clone(), link: link.clone(), budget: config.spool_after };
-    let router = routes::router(&config, &Publisher::new(durable, topics.clone()));
+    let verifiers = Verifiers::new(&config);
+    Reload::new(env, &verifiers, config.tls.clone()).on_hangup(shutdown.clone())?;
+    let router = routes::router(&config, verifiers, &Publisher::new(durable, topics.clone()));
     let addr = listeners.public.local_addr()?;
     let (stop, stop_draining) = (shutdown.child(), Shutdown::new());
     let draining = tokio::spawn(drain(spool, producer.clone(), link, stop_draining.clone()));
     // Deliveries are taken from the first moment on; the topics are made beside that.
-    let serving = tokio::spawn(server::serve(listeners.public, router, stop.clone()));
+    let serving = tokio::spawn(server::serve(listeners.public, config.tls.clone(), router, stop.clone()));
     let prepared = prepare_topics(&config.kafka, &topics, &shutdown).await;
     if prepared.is_ok() {
         topics_health.up();

@@ -32,7 +32,7 @@ fn routes(more: &[(&str, &str)]) -> TowerToHyperService<Router> {
     let (spool, _) = Spool::open(dir.path(), config.spool_max_bytes, health).unwrap();
     let durable = Durable { producer, spool, link: Link::default(), budget: Duration::from_millis(20) };
     let publisher = Publisher::new(durable, Topics::new("", &config.ladder));
-    TowerToHyperService::new(router(&config, &publisher))
+    TowerToHyperService::new(router(&config, Verifiers::new(&config), &publisher))
 }
 
 async fn answer(routes: &TowerToHyperService<Router>, request: Request<Body>) -> (StatusCode, String) {

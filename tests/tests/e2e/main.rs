@@ -14,5 +14,6 @@ mod openapi;
 mod releases;
 mod retries;
 mod simulate;
+mod spool;
 mod startup;
 mod world;
