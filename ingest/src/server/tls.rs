@@ -18,7 +18,7 @@ pub(crate) struct Tls(Arc<ArcSwapOption<ServerConfig>>);
 
 impl Tls {
     /// Reads certificate chain and key, both or neither: PEM, or the path of a PEM file.
-    pub fn from_env(env: &Env) -> Result<Self, ConfigError> {
+    pub(crate) fn from_env(env: &Env) -> Result<Self, ConfigError> {
         Ok(Self(Arc::new(ArcSwapOption::new(read(env)?))))
     }
 

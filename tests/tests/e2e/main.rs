@@ -10,6 +10,7 @@ mod expectation;
 mod failpoints;
 mod front_door;
 mod histories;
+mod limits;
 mod openapi;
 mod releases;
 mod retries;
