@@ -3,6 +3,7 @@
 
 mod drain;
 mod entry;
+mod inspect;
 mod store;
 mod writer;
 
@@ -19,6 +20,7 @@ use tokio::sync::{Notify, mpsc, oneshot};
 
 pub(crate) use self::drain::drain;
 pub use self::entry::Entry;
+pub use self::inspect::{SAMPLE_ENTRIES, inspect, sample};
 pub use self::store::OpenError;
 use self::store::{Depth, Store};
 use self::writer::{Command, Head, Writer};

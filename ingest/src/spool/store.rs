@@ -13,7 +13,7 @@ const ENTRIES: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("entries")
 const TOTALS: TableDefinition<'_, &str, u64> = TableDefinition::new("totals");
 const BYTES: &str = "bytes";
 
-const FILE: &str = "spool.redb";
+pub(super) const FILE: &str = "spool.redb";
 /// What is read was written a moment ago or is read once: there is little to gain from a larger one.
 const CACHE_BYTES: usize = 8 * 1024 * 1024;
 /// A file larger than this is made small again once it is empty.
