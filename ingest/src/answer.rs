@@ -8,6 +8,8 @@ use axum::response::{IntoResponse, Response};
 pub enum Answer {
     /// The event is durable in Kafka.
     Accepted,
+    /// The event is durable in the spool.
+    Spooled,
     /// The signature is missing, malformed or wrong.
     InvalidSignature,
     /// The signature is right, and too old or too far ahead.
@@ -20,6 +22,8 @@ pub enum Answer {
     TooSlow,
     /// The event could not be made durable: the sender has to come again.
     Unavailable,
+    /// The same, for want of memory.
+    NoRoom,
 }
 
 impl Answer {
@@ -31,25 +35,28 @@ impl Answer {
     pub fn outcome(self) -> Option<&'static str> {
         match self {
             Self::Accepted => Some("accepted"),
+            Self::Spooled => Some("spooled"),
             Self::InvalidSignature => Some("invalid_signature"),
             Self::StaleSignature => Some("stale_signature"),
             Self::InvalidPayload => Some("invalid_payload"),
             Self::TooLarge => Some("too_large"),
-            Self::Unavailable => Some("unavailable"),
+            Self::Unavailable | Self::NoRoom => Some("unavailable"),
             Self::TooSlow => None,
         }
     }
 
     fn parts(self) -> (StatusCode, &'static str) {
         match self {
-            Self::Accepted => (StatusCode::OK, r#"{"success":true}"#),
+            Self::Accepted | Self::Spooled => (StatusCode::OK, r#"{"success":true}"#),
             Self::InvalidSignature | Self::StaleSignature => {
                 (StatusCode::UNAUTHORIZED, r#"{"error":"Invalid signature"}"#)
             }
             Self::InvalidPayload => (StatusCode::BAD_REQUEST, r#"{"error":"Invalid payload"}"#),
             Self::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, r#"{"error":"Payload too large"}"#),
             Self::TooSlow => (StatusCode::REQUEST_TIMEOUT, r#"{"error":"Request timeout"}"#),
-            Self::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, r#"{"error":"Temporarily unavailable"}"#),
+            Self::Unavailable | Self::NoRoom => {
+                (StatusCode::SERVICE_UNAVAILABLE, r#"{"error":"Temporarily unavailable"}"#)
+            }
         }
     }
 }
@@ -59,15 +66,12 @@ impl IntoResponse for Answer {
         let (status, body) = self.parts();
         let mut response = (status, [(header::CONTENT_TYPE, "application/json")], body).into_response();
         let headers = response.headers_mut();
-        match self {
-            Self::Unavailable => {
-                headers.insert(header::RETRY_AFTER, HeaderValue::from_static("10"));
-            }
-            // The rest of the body is not read, so the connection cannot be used again.
-            Self::TooLarge | Self::TooSlow => {
-                headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
-            }
-            _ => {}
+        if matches!(self, Self::Unavailable | Self::NoRoom) {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from_static("10"));
+        }
+        // The rest of the body is not read, so the connection cannot be used again.
+        if matches!(self, Self::TooLarge | Self::TooSlow | Self::NoRoom) {
+            headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         response
     }
@@ -81,6 +85,7 @@ mod tests {
     fn outcomes_are_among_the_contracts() {
         for answer in [
             Answer::Accepted,
+            Answer::Spooled,
             Answer::InvalidSignature,
             Answer::StaleSignature,
             Answer::InvalidPayload,

@@ -6,6 +6,8 @@ use axum::body::{Body, HttpBody as _};
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt as _;
 
+use crate::memory::Held;
+
 /// Both senders give up after 15 s or less, and Kafka needs its part of that.
 const READ_TIMEOUT: Duration = Duration::from_secs(8);
 
@@ -21,17 +23,21 @@ pub(crate) enum Unread {
     TooLarge,
     /// It did not come in time, or its sender is gone.
     Incomplete,
+    /// There is no memory for it now.
+    NoRoom,
 }
 
 /// The whole body. Its announced length may be missing or a lie: what counts is what comes.
 ///
+/// What has come of it counts in `held`, so that a sender takes no more memory than it has filled.
+///
 /// A sender that `waits` for our consent (`Expect: 100-continue`) is told at once that its body is too large.
-pub(crate) async fn read(mut body: Body, max_bytes: usize, waits: bool) -> Result<Bytes, Unread> {
+pub(crate) async fn read(mut body: Body, max_bytes: usize, waits: bool, held: &mut Held) -> Result<Bytes, Unread> {
     let announced = body.size_hint().lower();
     if announced > max_bytes as u64 && waits {
         return Err(Unread::TooLarge);
     }
-    let read = tokio::time::timeout(READ_TIMEOUT, collect(&mut body, max_bytes)).await;
+    let read = tokio::time::timeout(READ_TIMEOUT, collect(&mut body, max_bytes, held)).await;
     let read = read.unwrap_or(Err(Unread::Incomplete));
     if read == Err(Unread::TooLarge) {
         // Whether all of it came or not, the answer is the same.
@@ -40,21 +46,25 @@ pub(crate) async fn read(mut body: Body, max_bytes: usize, waits: bool) -> Resul
     read
 }
 
-async fn collect(body: &mut Body, max_bytes: usize) -> Result<Bytes, Unread> {
+async fn collect(body: &mut Body, max_bytes: usize, held: &mut Held) -> Result<Bytes, Unread> {
     // Most deliveries come in one piece, which needs no copy.
     let first = next(body).await?.unwrap_or_default();
     if first.len() as u64 + body.size_hint().lower() > max_bytes as u64 {
         return Err(Unread::TooLarge);
     }
+    if !held.grow(first.len()) {
+        return Err(Unread::NoRoom);
+    }
     if body.is_end_stream() {
         return Ok(first);
     }
-    let rest = usize::try_from(body.size_hint().lower()).unwrap_or_default();
-    let mut whole = BytesMut::with_capacity(first.len() + rest);
-    whole.extend_from_slice(&first);
+    let mut whole = BytesMut::from(first);
     while let Some(data) = next(body).await? {
         if whole.len() + data.len() > max_bytes {
             return Err(Unread::TooLarge);
+        }
+        if !held.grow(data.len()) {
+            return Err(Unread::NoRoom);
         }
         whole.extend_from_slice(&data);
     }
@@ -90,6 +100,7 @@ mod tests {
     use hyper::body::Frame;
 
     use super::*;
+    use crate::memory::Memory;
 
     /// A body in pieces, without an announced length.
     fn pieces(lengths: &'static [usize]) -> Body {
@@ -98,7 +109,7 @@ mod tests {
     }
 
     async fn length_of(body: Body) -> Result<usize, Unread> {
-        read(body, 10, false).await.map(|bytes| bytes.len())
+        read(body, 10, false, &mut Memory::for_bodies_of(10).hold()).await.map(|bytes| bytes.len())
     }
 
     #[tokio::test]
@@ -115,6 +126,17 @@ mod tests {
         assert_eq!(length_of(pieces(&[11])).await, Err(Unread::TooLarge));
         assert_eq!(length_of(pieces(&[4, 5, 2])).await, Err(Unread::TooLarge));
         assert_eq!(length_of(pieces(&[0, 11, 1000])).await, Err(Unread::TooLarge));
+    }
+
+    #[tokio::test]
+    async fn without_memory_there_is_no_body() {
+        let memory = Memory::for_bodies_of(10);
+        let mut others = memory.hold();
+        while others.grow(1024 * 1024) {}
+        let refused = read(pieces(&[4, 4]), 10, false, &mut memory.hold()).await;
+        assert_eq!(refused, Err(Unread::NoRoom));
+        drop(others);
+        assert!(read(pieces(&[4, 4]), 10, false, &mut memory.hold()).await.is_ok());
     }
 
     #[tokio::test(start_paused = true)]

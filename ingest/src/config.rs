@@ -1,8 +1,10 @@
 //! Ingest's configuration, read once at start.
 
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+use crate::server::Tls;
 use runtime::env::{ConfigError, Env};
 use runtime::kafka::{KafkaConfig, MAX_RECORD_BYTES};
 use runtime::listen::ListenAddr;
@@ -54,16 +56,20 @@ pub struct Config {
     pub late_deliveries: LateDeliveries,
     /// `MAX_BODY_BYTES`.
     pub max_body_bytes: usize,
+    /// `INGEST_TLS_CERT` and `INGEST_TLS_KEY`.
+    pub(crate) tls: Tls,
+    /// `SPOOL_DIR`: one process at a time.
+    pub spool_dir: PathBuf,
+    /// `SPOOL_MAX_BYTES`, of records; the file can take up to three times as much.
+    pub spool_max_bytes: u64,
+    /// `SPOOL_AFTER`: how long a request waits for Kafka before it takes the spool.
+    pub spool_after: Duration,
 }
 
 impl Config {
     /// Reads and checks all of it.
     pub fn from_env(env: &Env) -> Result<Self, ConfigError> {
-        let calendly_keys = keys(env, "CALENDLY_SIGNING_KEYS")?;
-        if calendly_keys.is_empty() {
-            let problem = "is missing or empty; set it to the signing key of your webhook subscription";
-            return Err(ConfigError::new("CALENDLY_SIGNING_KEYS", problem));
-        }
+        let calendly_keys = calendly_keys(env)?;
         let max_body_bytes = env.parse("MAX_BODY_BYTES", 1024 * 1024)?;
         if !(1..=MAX_MAX_BODY_BYTES).contains(&max_body_bytes) {
             return Err(ConfigError::new("MAX_BODY_BYTES", format!("must be 1 to {MAX_MAX_BODY_BYTES}")));
@@ -74,12 +80,47 @@ impl Config {
             addr: ListenAddr::from_env(env, "INGEST_ADDR", "0.0.0.0:8080")?,
             admin_addr: ListenAddr::from_env(env, "ADMIN_ADDR", "127.0.0.1:9464")?,
             calendly_keys,
-            stripe_secrets: keys(env, "STRIPE_WEBHOOK_SECRETS")?,
+            stripe_secrets: stripe_secrets(env)?,
             tolerance: env.duration("WEBHOOK_TOLERANCE", Duration::from_mins(3))?,
             late_deliveries: env.parse("CALENDLY_LATE_DELIVERIES", LateDeliveries::Reject)?,
             max_body_bytes,
+            tls: Tls::from_env(env)?,
+            spool_dir: env.optional("SPOOL_DIR")?.unwrap_or_else(|| "./data/spool".to_owned()).into(),
+            spool_max_bytes: spool_max_bytes(env)?,
+            spool_after: spool_after(env)?,
         })
     }
+}
+
+/// `CALENDLY_SIGNING_KEYS`, at least one.
+pub(crate) fn calendly_keys(env: &Env) -> Result<Vec<SecretString>, ConfigError> {
+    let calendly_keys = keys(env, "CALENDLY_SIGNING_KEYS")?;
+    if calendly_keys.is_empty() {
+        let problem = "is missing or empty; set it to the signing key of your webhook subscription";
+        return Err(ConfigError::new("CALENDLY_SIGNING_KEYS", problem));
+    }
+    Ok(calendly_keys)
+}
+
+/// `STRIPE_WEBHOOK_SECRETS`, perhaps none.
+pub(crate) fn stripe_secrets(env: &Env) -> Result<Vec<SecretString>, ConfigError> {
+    keys(env, "STRIPE_WEBHOOK_SECRETS")
+}
+
+fn spool_max_bytes(env: &Env) -> Result<u64, ConfigError> {
+    match env.parse("SPOOL_MAX_BYTES", 1024 * 1024 * 1024)? {
+        0 => Err(ConfigError::new("SPOOL_MAX_BYTES", "must be 1 or more")),
+        bytes => Ok(bytes),
+    }
+}
+
+/// A request that waits for longer than this for Kafka, and then for the disk, comes too near to the senders' patience.
+fn spool_after(env: &Env) -> Result<Duration, ConfigError> {
+    let after = env.duration("SPOOL_AFTER", Duration::from_millis(400))?;
+    if after > Duration::from_secs(3) {
+        return Err(ConfigError::new("SPOOL_AFTER", "must be 3s or less"));
+    }
+    Ok(after)
 }
 
 /// An empty key would let anybody sign.
@@ -111,6 +152,9 @@ mod tests {
             ("WEBHOOK_TOLERANCE", "180"),
             ("CALENDLY_LATE_DELIVERIES", "maybe"),
             ("INGEST_ADDR", "8080"),
+            ("SPOOL_MAX_BYTES", "1GiB"),
+            ("SPOOL_MAX_BYTES", "0"),
+            ("SPOOL_AFTER", "5s"),
         ] {
             let mut pairs = complete();
             pairs.retain(|(other, _)| *other != name);

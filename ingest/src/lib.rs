@@ -5,10 +5,13 @@
 pub mod answer;
 mod body;
 pub mod config;
+mod memory;
 pub mod publish;
-pub mod routes;
+mod reload;
+mod routes;
 mod server;
 pub mod signature;
+pub mod spool;
 mod start;
 mod webhook;
 

@@ -1,33 +1,36 @@
-//! Makes verified deliveries durable. The one place that decides whether an event is safe.
+//! Makes records of verified deliveries, and those durable.
 
-mod outage;
+mod durable;
+mod link;
 mod quarantine;
 
 use jiff::Timestamp;
-use runtime::kafka::{OutgoingRecord, Producer, SendError};
 use schemas::headers::{EventHeaders, Headers};
 use schemas::ladder::ErrorClass;
 use schemas::topics::Topics;
 use schemas::{InvalidPayload, calendly, codec, stripe};
 
-use self::outage::Outage;
+pub(crate) use self::durable::Durable;
+pub use self::durable::{Nowhere, Place};
+pub(crate) use self::link::Link;
 use crate::signature::{Calendly, Stripe, Verified};
+use crate::spool::Entry;
 
 /// What became of a delivery.
 #[derive(Debug)]
 pub enum Published {
     /// An event is durable.
-    Event,
-    /// It was unusable, and its body is durable in the DLQ.
+    Event(Place),
+    /// It was unusable, and its body is durable in the DLQ, or on its way there.
     Quarantined,
 }
 
 /// The event is not durable.
 #[derive(Debug, thiserror::Error)]
 pub enum PublishError {
-    /// The brokers did not take it.
+    /// Neither the brokers nor the spool took it.
     #[error(transparent)]
-    Send(#[from] SendError),
+    Nowhere(#[from] Nowhere),
     /// It could not be encoded: a bug.
     #[error("the event cannot be encoded: {0}")]
     Encode(#[from] schemas::CodecError),
@@ -36,9 +39,8 @@ pub enum PublishError {
 /// Publishes verified deliveries.
 #[derive(Clone)]
 pub struct Publisher {
-    producer: Producer,
+    durable: Durable,
     topics: Topics,
-    outage: Outage,
 }
 
 /// A delivery that is ready to be sent.
@@ -52,8 +54,8 @@ struct Outgoing<'a> {
 
 impl Publisher {
     /// A publisher onto these topics.
-    pub fn new(producer: Producer, topics: Topics) -> Self {
-        Self { producer, topics, outage: Outage::default() }
+    pub(crate) fn new(durable: Durable, topics: Topics) -> Self {
+        Self { durable, topics }
     }
 
     /// Publishes a Calendly delivery.
@@ -105,8 +107,8 @@ impl Publisher {
     ) -> Result<Published, PublishError> {
         let Outgoing { topic, key, event_id, event_type, value } = outgoing;
         let event = EventHeaders { event_id, event_type, received_at, traceparent };
-        self.make_durable(topic, &key, &value, &Headers { event: Some(event), ..Headers::default() }).await?;
-        Ok(Published::Event)
+        let place = self.store(topic, key, value, &Headers { event: Some(event), ..Headers::default() }).await?;
+        Ok(Published::Event(place))
     }
 
     /// Keeps an authentic but unusable body, raw, where an operator finds it.
@@ -122,19 +124,15 @@ impl Publisher {
         let retry = quarantine::retry_headers(reason, meant_for, received_at);
         let key = event.event_id.clone();
         let headers = Headers { event: Some(event), retry: Some(retry), other: Vec::new() };
-        self.make_durable(self.topics.dlq(), &key, body, &headers).await?;
+        self.store(self.topics.dlq(), key.clone(), body.to_vec(), &headers).await?;
         let class = ErrorClass::InvalidPayload.as_str();
         metrics::counter!(runtime::metrics::DEAD_LETTERS, "error_class" => class).increment(1);
-        tracing::warn!(event_id = key, %reason, "an authentic delivery is unusable; its body is in the DLQ");
+        tracing::warn!(event_id = key, %reason, "an authentic delivery is unusable; its body goes to the DLQ");
         Ok(Published::Quarantined)
     }
 
-    /// Returns when the record is safe, or is known not to be.
-    async fn make_durable(&self, topic: &str, key: &str, value: &[u8], headers: &Headers) -> Result<(), SendError> {
-        let pairs: Vec<_> = headers.to_pairs().into_iter().map(|(name, bytes)| (name.to_owned(), bytes)).collect();
-        let record = OutgoingRecord { topic, key: Some(key.as_bytes()), value, headers: &pairs };
-        let sent = self.producer.send(&record).await;
-        self.outage.note(&sent);
-        sent.map(drop)
+    async fn store(&self, topic: &str, key: String, value: Vec<u8>, headers: &Headers) -> Result<Place, Nowhere> {
+        let headers = headers.to_pairs().into_iter().map(|(name, bytes)| (name.to_owned(), bytes)).collect();
+        self.durable.store(&Entry { topic: topic.to_owned(), key: key.into_bytes(), value, headers }).await
     }
 }

@@ -8,21 +8,38 @@ use axum::http::Request;
 use axum::routing::post;
 
 use crate::config::{Config, LateDeliveries};
+use crate::memory::Memory;
 use crate::publish::Publisher;
 use crate::signature::{Calendly, Stripe, Verifier};
 use crate::webhook::{Endpoint, Publish};
 
-/// The routes. Without a secret there is no Stripe webhook.
-pub fn router(config: &Config, publisher: &Publisher) -> Router {
-    let calendly = Verifier::<Calendly>::new(&config.calendly_keys, config.tolerance, config.late_deliveries);
-    let router = Router::new();
-    let router = route(router, "/webhooks/calendly", calendly, config, publisher);
-    if config.stripe_secrets.is_empty() {
-        return router;
+/// What verifies deliveries.
+pub(crate) struct Verifiers {
+    pub(crate) calendly: Verifier<Calendly>,
+    /// Without a secret there is no Stripe webhook.
+    pub(crate) stripe: Option<Verifier<Stripe>>,
+}
+
+impl Verifiers {
+    pub(crate) fn new(config: &Config) -> Self {
+        // Stripe signs every retry afresh, so a late one is none of its own.
+        let stripe = || Verifier::new(&config.stripe_secrets, config.tolerance, LateDeliveries::Reject);
+        Self {
+            calendly: Verifier::new(&config.calendly_keys, config.tolerance, config.late_deliveries),
+            stripe: (!config.stripe_secrets.is_empty()).then(stripe),
+        }
     }
-    // Stripe signs every retry afresh, so a late one is none of its own.
-    let stripe = Verifier::<Stripe>::new(&config.stripe_secrets, config.tolerance, LateDeliveries::Reject);
-    route(router, "/webhooks/stripe", stripe, config, publisher)
+}
+
+/// The routes.
+pub(crate) fn router(config: &Config, verifiers: Verifiers, publisher: &Publisher) -> Router {
+    let memory = Memory::for_bodies_of(config.max_body_bytes);
+    let router = Router::new();
+    let router = route(router, "/webhooks/calendly", verifiers.calendly, config, publisher, &memory);
+    match verifiers.stripe {
+        Some(stripe) => route(router, "/webhooks/stripe", stripe, config, publisher, &memory),
+        None => router,
+    }
 }
 
 fn route<S: Publish>(
@@ -31,8 +48,10 @@ fn route<S: Publish>(
     verifier: Verifier<S>,
     config: &Config,
     publisher: &Publisher,
+    memory: &Memory,
 ) -> Router {
-    let endpoint = Arc::new(Endpoint::new(verifier, publisher.clone(), config.max_body_bytes));
+    let endpoint = Endpoint::new(verifier, publisher.clone(), config.max_body_bytes, memory.clone());
+    let endpoint = Arc::new(endpoint);
     router.route(
         path,
         post(move |request: Request<Body>| {

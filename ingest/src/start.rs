@@ -2,17 +2,19 @@
 
 use std::time::Duration;
 
-use runtime::env::Env;
-use runtime::health::Health;
+use runtime::env::{ConfigError, Env};
+use runtime::health::{Component, Health};
 use runtime::kafka::{KafkaConfig, Producer, TopicError, ensure_topics, watch_brokers};
 use runtime::listen::listen;
-use runtime::metrics::{SPOOL_BYTES, SPOOL_RECORDS};
 use runtime::shutdown::Shutdown;
 use schemas::topics::Topics;
 use tokio::net::TcpListener;
 
 use crate::config::Config;
-use crate::publish::Publisher;
+use crate::publish::{Durable, Link, Publisher};
+use crate::reload::Reload;
+use crate::routes::Verifiers;
+use crate::spool::{Closing, OpenError, Spool, drain};
 use crate::{routes, server};
 
 /// Well below the 15 s after which Calendly gives up: the sender should get our 503, not a silence.
@@ -39,27 +41,32 @@ impl Listeners {
 pub async fn run(env: Env, shutdown: Shutdown) -> anyhow::Result<()> {
     let config = Config::from_env(&env)?;
     let listeners = Listeners::bind(&config).await?;
-    serve(config, listeners, shutdown).await
+    serve(env, config, listeners, shutdown).await
 }
 
-/// Serves until shutdown.
-pub async fn serve(config: Config, listeners: Listeners, shutdown: Shutdown) -> anyhow::Result<()> {
+/// Serves until shutdown. `env` is what `config` was read from, to read parts of it again.
+pub async fn serve(env: Env, config: Config, listeners: Listeners, shutdown: Shutdown) -> anyhow::Result<()> {
     let health = Health::new();
-    let (kafka_health, topics_health) = (health.component("kafka"), health.component("topics"));
+    let kafka_health = health.component("kafka").dispensable("no broker answers; deliveries are spooled");
+    let (topics_health, spool_health) = (health.component("topics"), health.component("spool"));
     let metrics = runtime::metrics::install()?;
+    let (spool, closing) = open_spool(&config, spool_health)?;
     let _admin = runtime::admin::serve(listeners.admin, health, metrics, shutdown.clone())?;
-    // There is no spool yet; the gauges say so rather than nothing.
-    metrics::gauge!(SPOOL_RECORDS).set(0.0);
-    metrics::gauge!(SPOOL_BYTES).set(0.0);
 
     let topics = Topics::new(&config.kafka.prefix, &config.ladder);
     let producer = Producer::new(&config.kafka, DELIVERY_TIMEOUT)?;
     watch_brokers(&config.kafka, kafka_health, shutdown.clone())?;
-    let router = routes::router(&config, &Publisher::new(producer.clone(), topics.clone()));
+    let link = Link::default();
+    let durable =
+        Durable { producer: producer.clone(), spool: spool.clone(), link: link.clone(), budget: config.spool_after };
+    let verifiers = Verifiers::new(&config);
+    Reload::new(env, &verifiers, config.tls.clone()).on_hangup(shutdown.clone())?;
+    let router = routes::router(&config, verifiers, &Publisher::new(durable, topics.clone()));
     let addr = listeners.public.local_addr()?;
-    let stop = shutdown.child();
+    let (stop, stop_draining) = (shutdown.child(), Shutdown::new());
+    let draining = tokio::spawn(drain(spool, producer.clone(), link, stop_draining.clone()));
     // Deliveries are taken from the first moment on; the topics are made beside that.
-    let serving = tokio::spawn(server::serve(listeners.public, router, stop.clone()));
+    let serving = tokio::spawn(server::serve(listeners.public, config.tls.clone(), router, stop.clone()));
     let prepared = prepare_topics(&config.kafka, &topics, &shutdown).await;
     if prepared.is_ok() {
         topics_health.up();
@@ -68,10 +75,23 @@ pub async fn serve(config: Config, listeners: Listeners, shutdown: Shutdown) -> 
     } else {
         stop.trigger();
     }
+    // In this order: no request, then nothing more from the spool, then nothing more to Kafka, then the file.
     let served = serving.await;
+    stop_draining.trigger();
+    let drained = draining.await;
     producer.flush(DELIVERY_TIMEOUT).await;
+    closing.wait(DELIVERY_TIMEOUT).await;
     prepared?;
+    drained?;
     Ok(served?)
+}
+
+/// A spool that another process has or that cannot be written is a wrong `SPOOL_DIR`; a damaged one is not.
+fn open_spool(config: &Config, health: Component) -> anyhow::Result<(Spool, Closing)> {
+    Spool::open(&config.spool_dir, config.spool_max_bytes, health).map_err(|error| match error {
+        OpenError::InUse(_) | OpenError::Unusable { .. } => ConfigError::new("SPOOL_DIR", error.to_string()).into(),
+        OpenError::Damaged { .. } => error.into(),
+    })
 }
 
 async fn prepare_topics(kafka: &KafkaConfig, topics: &Topics, shutdown: &Shutdown) -> Result<(), TopicError> {

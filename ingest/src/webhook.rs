@@ -12,7 +12,8 @@ use tracing::Instrument;
 
 use crate::answer::Answer;
 use crate::body::{self, Unread};
-use crate::publish::{PublishError, Published, Publisher};
+use crate::memory::Memory;
+use crate::publish::{Place, PublishError, Published, Publisher};
 use crate::signature::{Calendly, Rejection, Scheme, Stripe, Verified, Verifier};
 
 /// How a scheme's verified deliveries are published.
@@ -52,6 +53,7 @@ pub(crate) struct Endpoint<S> {
     verifier: Verifier<S>,
     publisher: Publisher,
     max_body_bytes: usize,
+    memory: Memory,
     // Looked up once, not for every request; and each is there, at zero, before anything has happened.
     outcomes: Vec<(&'static str, Counter)>,
     duration: Histogram,
@@ -59,13 +61,14 @@ pub(crate) struct Endpoint<S> {
 }
 
 impl<S: Publish> Endpoint<S> {
-    pub(crate) fn new(verifier: Verifier<S>, publisher: Publisher, max_body_bytes: usize) -> Self {
+    pub(crate) fn new(verifier: Verifier<S>, publisher: Publisher, max_body_bytes: usize, memory: Memory) -> Self {
         let counter =
             |outcome| (outcome, metrics::counter!(WEBHOOK_REQUESTS, "source" => S::SOURCE, "outcome" => outcome));
         Self {
             verifier,
             publisher,
             max_body_bytes,
+            memory,
             outcomes: Answer::OUTCOMES.map(counter).to_vec(),
             duration: metrics::histogram!(WEBHOOK_REQUEST_DURATION, "source" => S::SOURCE),
             late: metrics::counter!(WEBHOOK_LATE_DELIVERIES, "source" => S::SOURCE),
@@ -87,8 +90,12 @@ impl<S: Publish> Endpoint<S> {
 
     async fn answer(&self, request: Request<Body>, traceparent: String) -> Answer {
         let (head, body) = request.into_parts();
-        let body = match body::read(body, self.max_body_bytes, waits_for_consent(&head.headers)).await {
+        // Held until the record is durable.
+        let mut held = self.memory.hold();
+        let waits = waits_for_consent(&head.headers);
+        let body = match body::read(body, self.max_body_bytes, waits, &mut held).await {
             Ok(body) => body,
+            Err(Unread::NoRoom) => return Answer::NoRoom,
             Err(Unread::TooLarge) => return Answer::TooLarge,
             Err(Unread::Incomplete) => return Answer::TooSlow,
         };
@@ -109,9 +116,10 @@ impl<S: Publish> Endpoint<S> {
             self.late.increment(1);
         }
         match S::publish(&self.publisher, &delivery, received_at, traceparent).await {
-            Ok(Published::Event) => Answer::Accepted,
+            Ok(Published::Event(Place::Kafka)) => Answer::Accepted,
+            Ok(Published::Event(Place::Spool)) => Answer::Spooled,
             Ok(Published::Quarantined) => Answer::InvalidPayload,
-            Err(PublishError::Send(_)) => Answer::Unavailable,
+            Err(PublishError::Nowhere(_)) => Answer::Unavailable,
             Err(PublishError::Encode(error)) => {
                 tracing::error!(%error, "a delivery cannot be encoded: a bug");
                 Answer::Unavailable

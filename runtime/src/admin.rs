@@ -15,7 +15,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
 use crate::env::{ConfigError, Env};
-use crate::health::{Health, Status};
+use crate::health::{Check, Health};
 use crate::listen::{ListenAddr, listen};
 use crate::shutdown::Shutdown;
 
@@ -108,13 +108,13 @@ struct Readiness {
     status: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     detail: Option<&'static str>,
-    checks: BTreeMap<&'static str, Status>,
+    checks: BTreeMap<&'static str, Check>,
 }
 
 async fn readyz(State(context): State<Context>) -> Response {
     let draining = context.shutdown.is_cancelled();
+    let ready = !draining && context.health.is_ready();
     let checks = context.health.snapshot();
-    let ready = !draining && checks.values().all(|status| *status == Status::Up);
     let code = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let status = if ready { "ready" } else { "not_ready" };
     (code, Json(Readiness { status, detail: draining.then_some("shutting down"), checks })).into_response()

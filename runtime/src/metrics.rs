@@ -14,6 +14,10 @@ pub const WEBHOOK_LATE_DELIVERIES: &str = "webhook_late_deliveries_total";
 pub const SPOOL_RECORDS: &str = "spool_records";
 /// Bytes in the spool.
 pub const SPOOL_BYTES: &str = "spool_bytes";
+/// Age of the oldest record in the spool.
+pub const SPOOL_OLDEST: &str = "spool_oldest_record_seconds";
+/// Authentic deliveries by the `position` of the key that had signed them, by `source`.
+pub const WEBHOOK_KEY_MATCHES: &str = "webhook_key_matches_total";
 /// Records that the processor finished, by `event_type` and `outcome`.
 pub const EVENTS_PROCESSED: &str = "events_processed_total";
 /// Time that the processor spent on a record, by `event_type`.
@@ -101,6 +105,8 @@ const ALL: &[Metric] = &[
     Metric::counter(WEBHOOK_LATE_DELIVERIES, "Authentic deliveries that were taken though they were late."),
     Metric::gauge(SPOOL_RECORDS, "Records that wait in the spool for Kafka."),
     Metric::gauge(SPOOL_BYTES, "Bytes that wait in the spool for Kafka."),
+    Metric::gauge(SPOOL_OLDEST, "Age of the oldest record in the spool; 0 when it is empty."),
+    Metric::counter(WEBHOOK_KEY_MATCHES, "Authentic deliveries by the position of the key that had signed them."),
     Metric::counter(EVENTS_PROCESSED, "Records that the processor finished, by outcome; each counts once."),
     Metric::histogram(EVENT_PROCESSING_DURATION, PROCESSING_SECONDS, "Time that the processor spent on a record."),
     Metric::histogram(EVENT_END_TO_END, END_TO_END_SECONDS, "Time from the receipt of a delivery to its effect."),

@@ -3,6 +3,7 @@
 
 pub mod bench;
 pub mod calendly;
+pub mod chaos;
 pub mod demo;
 pub mod kafka;
 pub mod metrics;
@@ -14,6 +15,7 @@ pub mod rundir;
 pub mod sandbox;
 pub mod service;
 pub mod shared;
+pub mod story;
 pub mod stripe;
 mod table;
 pub mod wait;

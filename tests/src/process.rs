@@ -18,6 +18,8 @@ pub enum Signal {
     Int,
     /// PostgreSQL: immediate shutdown.
     Quit,
+    /// Read the configuration again.
+    Hup,
     /// Die at once.
     Kill,
     /// Freeze.
@@ -32,6 +34,7 @@ impl Signal {
             Signal::Term => "TERM",
             Signal::Int => "INT",
             Signal::Quit => "QUIT",
+            Signal::Hup => "HUP",
             Signal::Kill => "KILL",
             Signal::Stop => "STOP",
             Signal::Cont => "CONT",

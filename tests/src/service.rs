@@ -46,10 +46,11 @@ impl Binary {
     }
 
     /// The program with exactly the environment `env`: nothing of the developer's shell decides a test.
-    fn command(self, env: &Env) -> Command {
+    fn command(self, prelude: &str, env: &Env) -> Command {
         let path = self.path();
         assert!(path.exists(), "{} is missing; run: cargo build --workspace --bins", path.display());
-        let mut command = Command::new(path);
+        let mut command = Command::new("sh");
+        command.arg("-c").arg(format!("{prelude}; exec \"$0\" \"$@\"")).arg(path);
         command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default()).envs(env);
         command
     }
@@ -68,11 +69,16 @@ pub struct Service {
 impl Service {
     /// Starts `binary`; `ADMIN_ADDR` is a free port unless `env` has one.
     pub fn spawn(binary: Binary, env: &Env) -> Self {
+        Self::spawn_after("true", binary, env)
+    }
+
+    /// The same, after shell commands that change what the process may do, such as `ulimit`.
+    pub fn spawn_after(prelude: &str, binary: Binary, env: &Env) -> Self {
         let mut env = env.clone();
         let admin = env.entry("ADMIN_ADDR".to_owned()).or_insert_with(|| format!("127.0.0.1:{}", free_port())).clone();
         let log = rundir::fresh(binary.name()).join("stderr.log");
         let stderr = File::create(&log).expect("the run folder is writable");
-        let mut command = binary.command(&env);
+        let mut command = binary.command(prelude, &env);
         command.stdout(Stdio::null()).stderr(stderr);
         let process = Proc::spawn(&mut command, Signal::Kill).expect("our own binary can be run");
         Service { binary, admin, log, process: Mutex::new(process), client: http_client() }
@@ -185,7 +191,7 @@ impl Drop for Service {
 /// # Panics
 /// When it takes longer than a minute.
 pub async fn run_calctl(args: &[&str], env: &Env) -> Output {
-    let mut command = Binary::Calctl.command(env);
+    let mut command = Binary::Calctl.command("true", env);
     command.args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let child = command.spawn().expect("our own binary can be run");
     let pid = child.id();

@@ -1,13 +1,16 @@
 //! What a connection is being used for.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
+
+/// How often a connection is looked at.
+const LOOK: Duration = Duration::from_secs(2);
 
 /// The requests of one connection. HTTP/2 can have several open.
 #[derive(Debug, Default)]
 pub(super) struct Activity {
-    begun: AtomicBool,
+    begun: AtomicU64,
     open: AtomicUsize,
 }
 
@@ -24,7 +27,7 @@ impl Drop for Open {
 impl Activity {
     /// A request's head has come.
     pub(super) fn begin(self: &Arc<Self>) -> Open {
-        self.begun.store(true, Ordering::Relaxed);
+        self.begun.fetch_add(1, Ordering::Relaxed);
         self.open.fetch_add(1, Ordering::Relaxed);
         Open(self.clone())
     }
@@ -34,11 +37,19 @@ impl Activity {
         self.open.load(Ordering::Relaxed) > 0
     }
 
-    /// Returns after `patience` if there was no request by then, else never.
-    pub(super) async fn stays_silent(&self, patience: Duration) {
-        tokio::time::sleep(patience).await;
-        if self.begun.load(Ordering::Relaxed) {
-            std::future::pending::<()>().await;
+    /// Returns when the connection is not worth its place: after `patience` without a first request, and sooner, also
+    /// between requests, when it stays idle while places are scarce.
+    pub(super) async fn outstays(&self, patience: Duration, is_scarce: impl Fn() -> bool) {
+        let (mut before, mut waited) = (0, Duration::ZERO);
+        loop {
+            tokio::time::sleep(LOOK).await;
+            waited += LOOK;
+            let begun = self.begun.load(Ordering::Relaxed);
+            let idle = begun == before && !self.is_busy();
+            if idle && ((begun == 0 && waited >= patience) || is_scarce()) {
+                return;
+            }
+            before = begun;
         }
     }
 }

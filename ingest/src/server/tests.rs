@@ -24,7 +24,7 @@ async fn start() -> Running {
     };
     let router = Router::new().route("/", get(|| async { "here" })).route("/slow", get(slow));
     let shutdown = Shutdown::new();
-    let serving = tokio::spawn(serve(listener, router, shutdown.clone()));
+    let serving = tokio::spawn(serve(listener, Tls::default(), router, shutdown.clone()));
     Running { addr, shutdown, serving }
 }
 
@@ -78,11 +78,27 @@ async fn a_head_that_is_too_large_is_refused() {
 #[tokio::test(start_paused = true)]
 async fn a_client_that_never_asks_is_dropped() {
     let activity = Arc::new(Activity::default());
-    activity.stays_silent(FIRST_REQUEST).await;
+    activity.outstays(FIRST_REQUEST, || false).await;
     let open = activity.begin();
     assert!(activity.is_busy());
+    let busy = tokio::time::timeout(FIRST_REQUEST, activity.outstays(FIRST_REQUEST, || true)).await;
+    assert!(busy.is_err(), "an open request keeps its place however scarce places are");
     drop(open);
     assert!(!activity.is_busy());
-    let later = tokio::time::timeout(FIRST_REQUEST * 10, activity.stays_silent(FIRST_REQUEST)).await;
+    let later = tokio::time::timeout(FIRST_REQUEST * 10, activity.outstays(FIRST_REQUEST, || false)).await;
     assert!(later.is_err(), "a client that has asked is not silent");
+    activity.outstays(FIRST_REQUEST, || true).await;
+}
+
+#[tokio::test]
+async fn places_are_scarce_before_there_is_none() {
+    let crowd = Crowd::with_room_for(16);
+    let mut places = Vec::new();
+    for _ in 0..14 {
+        assert!(!crowd.is_dense());
+        places.push(crowd.place().await);
+    }
+    assert!(crowd.is_dense());
+    places.pop();
+    assert!(!crowd.is_dense());
 }

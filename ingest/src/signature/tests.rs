@@ -2,6 +2,9 @@
 
 use axum::http::HeaderValue;
 
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use sha2::Sha256;
+
 use super::*;
 
 const KEY: &str = "whsec_right";
@@ -155,4 +158,22 @@ fn the_tolerance_holds_both_ways() {
     let forged = format!("t={NOW},v1={}", sign("other", &NOW.to_string(), BODY));
     let verified = verify_with(&[KEY], LateDeliveries::Accept, Some(&forged), NOW + 999);
     assert_eq!(verified, Err(Rejection::Invalid));
+}
+
+#[test]
+fn replaced_keys_count_at_once() {
+    let verifier =
+        Verifier::<Calendly>::new(&["old".to_owned().into()], Duration::from_mins(3), LateDeliveries::Reject);
+    let now = Timestamp::now();
+    let signed_with = |key: &str| {
+        let time = now.as_second().to_string();
+        let mut headers = HeaderMap::new();
+        headers.insert(Calendly::HEADER, format!("t={time},v1={}", sign(key, &time, b"x")).parse().unwrap());
+        verifier.verify(&headers, Bytes::from_static(b"x"), now).is_ok()
+    };
+    assert_eq!((signed_with("old"), signed_with("new")), (true, false));
+    verifier.keys().replace(&["new".to_owned().into(), "old".to_owned().into()]);
+    assert_eq!((signed_with("old"), signed_with("new")), (true, true));
+    verifier.keys().replace(&["new".to_owned().into()]);
+    assert_eq!((signed_with("old"), signed_with("new")), (false, true));
 }

@@ -18,12 +18,20 @@ async fn get(addr: std::net::SocketAddr, path: &str) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn without_kafka_it_is_alive_and_not_ready_and_stops_at_once() {
-    let pairs = [("KAFKA_BROKERS", "127.0.0.1:9"), ("CALENDLY_SIGNING_KEYS", "key"), ("INGEST_ADDR", "127.0.0.1:0")];
-    let config = Config::from_env(&Env::from_pairs(pairs.into_iter().chain([("ADMIN_ADDR", "127.0.0.1:0")]))).unwrap();
+    let spool = tempfile::tempdir().unwrap();
+    let pairs = [
+        ("KAFKA_BROKERS", "127.0.0.1:9"),
+        ("CALENDLY_SIGNING_KEYS", "key"),
+        ("INGEST_ADDR", "127.0.0.1:0"),
+        ("ADMIN_ADDR", "127.0.0.1:0"),
+        ("SPOOL_DIR", spool.path().to_str().unwrap()),
+    ];
+    let env = Env::from_pairs(pairs);
+    let config = Config::from_env(&env).unwrap();
     let listeners = Listeners::bind(&config).await.unwrap();
     let (public, admin) = (listeners.public.local_addr().unwrap(), listeners.admin.local_addr().unwrap());
     let shutdown = Shutdown::new();
-    let running = tokio::spawn(serve(config, listeners, shutdown.clone()));
+    let running = tokio::spawn(serve(env, config, listeners, shutdown.clone()));
 
     assert!(get(public, "/metrics").await.starts_with("HTTP/1.1 404 "));
     assert!(get(admin, "/healthz").await.starts_with("HTTP/1.1 200 "));

@@ -158,9 +158,7 @@ impl State {
         let failed = last.values().filter(|failure| **failure == Some(cause)).count();
         let tries = self.recent.iter().filter(|(_, failure)| *failure == Some(cause)).count();
         let is_enough = match cause {
-            Cause::Stripe | Cause::Database => {
-                failed >= MANY_RECORDS || (failed >= FEW_RECORDS && tries >= 2 * failed)
-            }
+            Cause::Stripe | Cause::Database => failed >= MANY_RECORDS || (failed >= FEW_RECORDS && tries >= 2 * failed),
             Cause::Release => failed >= MANY_UNUSABLE,
         };
         is_enough && failed * 2 > last.len()

@@ -3,11 +3,8 @@
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use jiff::{SignedDuration, Timestamp};
-use rand::rngs::StdRng;
-use rand::seq::SliceRandom;
-use rand::{Rng, SeedableRng};
-use tests::calendly::{Delivery, Invitee};
+use tests::calendly::Invitee;
+use tests::story::{Model, Outcome, Story};
 use tests::stripe::RefundMode;
 use tests::{Binary, Service, eventually};
 
@@ -19,107 +16,18 @@ const KILLED_HISTORIES: u64 = 60;
 const LONG: Duration = Duration::from_mins(2);
 const AT_ONCE: usize = 24;
 
-/// What a business would say that the booking is, having watched it.
-#[derive(Clone, Copy, Debug, Default)]
-struct Model {
-    active: bool,
-    paid: bool,
-    was_paid: bool,
-}
-
-impl Model {
-    fn create_or_move(&mut self) {
-        self.active = true;
-    }
-
-    fn cancel(&mut self) {
-        self.active = false;
-        self.paid = false;
-    }
-
-    fn pay(&mut self) {
-        self.paid = true;
-        self.was_paid = true;
-    }
-
-    /// Status, payment status, live sessions, net money.
-    fn outcome(self) -> (&'static str, &'static str, usize, i64) {
-        match (self.active, self.paid) {
-            (true, true) => ("CONFIRMED", "PAID", 0, 5000),
-            (true, false) => ("PENDING_PAYMENT", "UNPAID", 1, 0),
-            (false, _) => ("CANCELED", if self.was_paid { "REFUNDED" } else { "UNPAID" }, 0, 0),
-        }
-    }
-}
-
-/// One booking's story so far: who it is about, and what is still to be delivered.
-struct Story {
-    invitee: Invitee,
-    model: Model,
-    at: Timestamp,
-    deliveries: Vec<Delivery>,
-}
-
-impl Story {
-    fn begin(seed: u64) -> Self {
-        let at = Timestamp::now() - SignedDuration::from_mins(10);
-        let invitee = Invitee::new(seed);
-        let mut story = Self { deliveries: Vec::new(), model: Model::default(), at, invitee };
-        story.tell(story.invitee.created());
-        story.model.create_or_move();
-        story
-    }
-
-    fn tell(&mut self, delivery: Delivery) {
-        self.deliveries.push(delivery.occurred(self.at));
-    }
-
-    /// The next thing that happens: a reschedule, told one way or the other, or a cancellation.
-    fn go_on(&mut self, rng: &mut StdRng) {
-        self.at += SignedDuration::from_millis(1500);
-        if self.model.active && rng.random_bool(0.4) {
-            self.tell(self.invitee.canceled());
-            self.model.cancel();
-            return;
-        }
-        let next = self.invitee.moved();
-        if self.model.active && rng.random_bool(0.6) {
-            let (left, created) = self.invitee.reschedule_pair(&next);
-            self.tell(left);
-            self.tell(created);
-        } else {
-            self.tell(next.rescheduled_event());
-        }
-        self.model.create_or_move();
-        self.invitee = next;
-    }
-
-    /// Delivers all of it in any order, some of it twice.
-    async fn deliver(&mut self, world: &World, rng: &mut StdRng) {
-        let mut deliveries = std::mem::take(&mut self.deliveries);
-        let again: Vec<_> = deliveries.iter().filter(|_| rng.random_bool(0.4)).cloned().collect();
-        deliveries.extend(again);
-        deliveries.shuffle(rng);
-        futures_util::future::join_all(deliveries.iter().map(|delivery| world.send(delivery))).await;
-    }
+async fn deliver(world: &World, story: &mut Story) {
+    let deliveries = story.take_deliveries();
+    futures_util::future::join_all(deliveries.iter().map(|delivery| world.send(delivery))).await;
 }
 
 async fn play(world: &World, number: u64) -> (Invitee, Model) {
-    let mut rng = StdRng::seed_from_u64(number);
-    let mut story = Story::begin(0xbeef_0000 + number);
-    for _ in 0..rng.random_range(0..3) {
-        story.go_on(&mut rng);
-    }
-    story.deliver(world, &mut rng).await;
-    if story.model.active && rng.random_bool(0.7) {
+    let mut story = Story::begin(number);
+    deliver(world, &mut story).await;
+    if story.wants_to_pay() {
         pay(world, &story.invitee).await;
-        story.model.pay();
-        // What follows the payment follows it in time, by more than Stripe's whole seconds.
-        story.at = Timestamp::now() + SignedDuration::from_secs(3);
-        for _ in 0..rng.random_range(0..3) {
-            story.go_on(&mut rng);
-        }
-        story.deliver(world, &mut rng).await;
+        story.paid();
+        deliver(world, &mut story).await;
     }
     settled(world, &story.invitee, story.model).await;
     (story.invitee, story.model)
@@ -139,19 +47,8 @@ async fn settled(world: &World, invitee: &Invitee, model: Model) {
     eventually(LONG, what, async || (outcome(world, invitee).await? == model.outcome()).then_some(())).await;
 }
 
-async fn outcome(world: &World, invitee: &Invitee) -> Option<(&'static str, &'static str, usize, i64)> {
-    let row = world.row(invitee).await?;
-    let known = |text: String, words: &[&'static str]| words.iter().copied().find(|word| *word == text);
-    let status = known(row.get("status"), &["PENDING_PAYMENT", "CONFIRMED", "CANCELED"])?;
-    let payment = known(row.get("payment_status"), &["UNPAID", "PAID", "REFUNDED"])?;
-    // Stripe may hold money under the id of a booking that was merged into this one.
-    let mut ids = vec![row.get::<_, uuid::Uuid>("id")];
-    let aliases = world.database.query("SELECT alias FROM booking_aliases WHERE booking_id = $1", &[&ids[0]]).await;
-    ids.extend(aliases.unwrap().iter().map(|row| row.get::<_, uuid::Uuid>(0)));
-    let summary = world.stripe.summary();
-    let money: Vec<_> = ids.iter().filter_map(|id| summary.get(&id.to_string())).collect();
-    let (live, net) = (money.iter().map(|m| m.live_sessions).sum(), money.iter().map(|m| m.net()).sum());
-    Some((status, payment, live, net))
+async fn outcome(world: &World, invitee: &Invitee) -> Option<Outcome> {
+    tests::story::outcome(&world.database, &world.stripe, invitee).await
 }
 
 async fn play_all(world: &World, count: u64) -> Vec<(Invitee, Model)> {

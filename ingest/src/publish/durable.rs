@@ -1,0 +1,79 @@
+//! Kafka, else the spool, else nowhere: the one place that decides whether a record is safe.
+
+use std::time::Duration;
+
+use runtime::kafka::{Producer, SendError};
+
+use super::link::Link;
+use crate::spool::{Entry, Spool, SpoolError};
+
+/// Where a record is safe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// On all in-sync replicas.
+    Kafka,
+    /// On the disk; it goes to Kafka from there.
+    Spool,
+}
+
+/// A record is neither in Kafka nor in the spool.
+#[derive(Debug, thiserror::Error)]
+#[error("not in Kafka, and {0}")]
+pub struct Nowhere(SpoolError);
+
+/// Makes records durable.
+#[derive(Clone)]
+pub(crate) struct Durable {
+    pub(crate) producer: Producer,
+    pub(crate) spool: Spool,
+    pub(crate) link: Link,
+    /// How long a request waits for Kafka before it takes the spool.
+    pub(crate) budget: Duration,
+}
+
+impl Durable {
+    /// Returns when the record is safe, or is known not to be.
+    ///
+    /// A record that goes to the spool may have been handed to the producer before, and so reach Kafka twice: its
+    /// `event-id` tells. Of the two orders of doing things only this one loses none.
+    pub(crate) async fn store(&self, entry: &Entry) -> Result<Place, Nowhere> {
+        if self.link.is_away() {
+            return match self.spool.append(entry).await {
+                Ok(()) => Ok(Place::Spool),
+                // What is in it is being tried all the time.
+                Err(error @ SpoolError::Full) if !self.spool.is_empty() => Err(Nowhere(error)),
+                Err(error) => self.or_kafka(entry, error).await,
+            };
+        }
+        let outgoing = entry.outgoing();
+        let mut sending = std::pin::pin!(self.producer.send(&outgoing));
+        let sent = tokio::time::timeout(self.budget, sending.as_mut()).await;
+        match &sent {
+            Ok(Ok(_)) => return Ok(Place::Kafka),
+            // The others may pass all the same.
+            Ok(Err(error @ SendError::Refused(_))) => tracing::error!(%error, "a record is spooled"),
+            Ok(Err(error @ (SendError::QueueFull | SendError::NotDelivered(_)))) => self.link.lost(&error.to_string()),
+            Err(_) => self.link.lost("no acknowledgement in time"),
+        }
+        match (self.spool.append(entry).await, sent) {
+            (Ok(()), _) => Ok(Place::Spool),
+            // It is still under way, and Kafka is all that is left.
+            (Err(error), Err(_)) => self.arrived(sending.await.is_ok(), error),
+            (Err(error), Ok(_)) => Err(Nowhere(error)),
+        }
+    }
+
+    /// The spool has failed, so nobody but the requests finds out whether Kafka is back.
+    async fn or_kafka(&self, entry: &Entry, error: SpoolError) -> Result<Place, Nowhere> {
+        let sent = tokio::time::timeout(self.budget, self.producer.send(&entry.outgoing())).await;
+        self.arrived(matches!(sent, Ok(Ok(_))), error)
+    }
+
+    fn arrived(&self, arrived: bool, error: SpoolError) -> Result<Place, Nowhere> {
+        if arrived {
+            self.link.found();
+            return Ok(Place::Kafka);
+        }
+        Err(Nowhere(error))
+    }
+}

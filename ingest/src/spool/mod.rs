@@ -1,0 +1,171 @@
+//! The spool: where deliveries are durable while Kafka is not there. One file, one thread that writes it, one task that
+//! sends what is in it.
+
+mod drain;
+mod entry;
+mod inspect;
+mod store;
+mod writer;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use runtime::health::Component;
+use runtime::metrics::{SPOOL_BYTES, SPOOL_OLDEST, SPOOL_RECORDS};
+use tokio::sync::{Notify, mpsc, oneshot};
+
+pub(crate) use self::drain::drain;
+pub use self::entry::Entry;
+pub use self::inspect::{SAMPLE_ENTRIES, inspect, sample};
+pub use self::store::OpenError;
+use self::store::{Depth, Store};
+use self::writer::{Command, Head, Writer};
+
+/// Requests that may wait for the thread; each holds its body's bytes of the bound on those.
+const QUEUE: usize = 4096;
+
+/// A record is not in the spool.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SpoolError {
+    /// `SPOOL_MAX_BYTES` is reached.
+    #[error("the spool is full")]
+    Full,
+    /// The file cannot be written.
+    #[error("the spool cannot be written")]
+    Failed,
+}
+
+/// The open spool. Clones share it; it closes when the last one is dropped.
+#[derive(Clone)]
+pub struct Spool {
+    commands: mpsc::Sender<Command>,
+    state: Arc<State>,
+}
+
+/// Resolves when the spool is closed.
+pub struct Closing(JoinHandle<()>);
+
+impl Spool {
+    /// Opens the spool in `dir` and starts its thread.
+    pub fn open(dir: &Path, max_bytes: u64, health: Component) -> Result<(Self, Closing), OpenError> {
+        let store = Store::open(dir)?;
+        let state = Arc::new(State::new(health));
+        let writer = Writer::new(dir.to_owned(), max_bytes, store, state.clone());
+        let (commands, received) = mpsc::channel(QUEUE);
+        let thread = std::thread::Builder::new().name("spool".to_owned()).spawn(move || writer.run(received));
+        let thread = thread.map_err(|error| OpenError::Unusable { path: dir.to_owned(), cause: error.kind() })?;
+        Ok((Self { commands, state }, Closing(thread)))
+    }
+
+    /// Returns once the record is on the disk.
+    pub async fn append(&self, entry: &Entry) -> Result<(), SpoolError> {
+        let (done, answer) = oneshot::channel();
+        let entry = entry.encode(Timestamp::now());
+        self.commands.send(Command::Append { entry, done }).await.map_err(|_| SpoolError::Failed)?;
+        answer.await.unwrap_or(Err(SpoolError::Failed))?;
+        self.state.appended.notify_one();
+        Ok(())
+    }
+
+    /// Whether nothing waits.
+    pub fn is_empty(&self) -> bool {
+        self.state.depth().records == 0
+    }
+
+    async fn remove(&self, ids: Vec<u64>) {
+        // Without a thread there is nobody to remove for.
+        let _ = self.commands.send(Command::Remove { ids }).await;
+    }
+
+    async fn head(
+        &self,
+        skip: &std::collections::BTreeSet<u64>,
+        count: usize,
+        bytes: usize,
+    ) -> Result<Head, SpoolError> {
+        let (done, answer) = oneshot::channel();
+        let command = Command::Head { skip: skip.clone(), count, bytes, done };
+        self.commands.send(command).await.map_err(|_| SpoolError::Failed)?;
+        answer.await.unwrap_or(Err(SpoolError::Failed))
+    }
+}
+
+impl Closing {
+    /// Waits, not for ever, until the file is closed. Every [`Spool`] has to be dropped before.
+    pub async fn wait(self, deadline: Duration) {
+        let joined = tokio::task::spawn_blocking(move || self.0.join());
+        if !matches!(tokio::time::timeout(deadline, joined).await, Ok(Ok(Ok(())))) {
+            tracing::warn!("the spool did not close in time; it is opened as after a crash");
+        }
+    }
+}
+
+/// What is known of the spool without asking its thread.
+struct State {
+    records: AtomicU64,
+    bytes: AtomicU64,
+    /// When the oldest entry was spooled, in milliseconds since 1970; 0 when there is none.
+    oldest: AtomicI64,
+    failing: AtomicBool,
+    appended: Notify,
+    health: Component,
+}
+
+impl State {
+    fn new(health: Component) -> Self {
+        health.up();
+        Self {
+            records: AtomicU64::new(0),
+            bytes: AtomicU64::new(0),
+            oldest: AtomicI64::new(0),
+            failing: AtomicBool::new(false),
+            appended: Notify::new(),
+            health,
+        }
+    }
+
+    fn depth(&self) -> Depth {
+        Depth { records: self.records.load(Ordering::Relaxed), bytes: self.bytes.load(Ordering::Relaxed) }
+    }
+
+    fn report(&self, records: u64, bytes: u64) {
+        self.records.store(records, Ordering::Relaxed);
+        self.bytes.store(bytes, Ordering::Relaxed);
+        if records == 0 {
+            self.oldest.store(0, Ordering::Relaxed);
+        }
+        self.show();
+    }
+
+    /// Brings metrics and `/readyz` up to date.
+    #[expect(clippy::cast_precision_loss, reason = "a gauge is a float, and no spool has 2^52 of anything")]
+    fn show(&self) {
+        let Depth { records, bytes } = self.depth();
+        let oldest = self.oldest.load(Ordering::Relaxed);
+        let age_ms = if oldest == 0 { 0 } else { (Timestamp::now().as_millisecond() - oldest).max(0) };
+        metrics::gauge!(SPOOL_RECORDS).set(records as f64);
+        metrics::gauge!(SPOOL_BYTES).set(bytes as f64);
+        metrics::gauge!(SPOOL_OLDEST).set(age_ms as f64 / 1000.0);
+        self.health.figure("records", records);
+        self.health.figure("bytes", bytes);
+        self.health.figure("oldest_seconds", age_ms.unsigned_abs() / 1000);
+    }
+
+    fn failed(&self, error: &(dyn std::error::Error + 'static)) {
+        self.health.down("it cannot be written; while Kafka is away, deliveries are refused");
+        if !self.failing.swap(true, Ordering::Relaxed) {
+            tracing::error!(error, "the spool cannot be written; trying on (check SPOOL_DIR's disk)");
+        }
+    }
+
+    fn recovered(&self) {
+        if self.failing.load(Ordering::Relaxed) && self.failing.swap(false, Ordering::Relaxed) {
+            self.health.up();
+            tracing::info!("the spool can be written again");
+        }
+    }
+}
