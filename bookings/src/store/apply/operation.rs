@@ -146,6 +146,14 @@ impl Entry {
         self.settled_at = None;
     }
 
+    /// Nobody wants it any more, and it may have been done: sending it once more would do it for sure.
+    pub(super) fn look_up_first(&mut self) {
+        if !self.look_up {
+            self.touch();
+            self.look_up = true;
+        }
+    }
+
     fn touch(&mut self) {
         if self.change == Change::Nothing {
             self.change = Change::State;
