@@ -451,3 +451,20 @@ fn a_refund_in_doubt_that_is_not_wanted_any_more_is_not_made() {
     world.work();
     assert_eq!(world.outcome(), ("CONFIRMED", "PAID", 0, AMOUNT));
 }
+
+#[test]
+fn a_look_up_reaches_up_to_the_last_request() {
+    let mut entry = Entry::planned(Uuid::nil(), OperationKind::CreateSession, "0.0#0 type", Vec::new(), second(0));
+    let terms = CheckoutTerms::default();
+    let first = entry.claim(Uuid::nil(), &terms, second(0));
+    // The rate limit kept it for long: the request goes out now.
+    let waited = Request::report(&first, TryEnd::Waiting, Vec::new(), &[]).report.unwrap();
+    entry.note(&waited, second(200));
+    let kept = entry.keep(Uuid::nil(), &waited, &terms, second(200));
+    let failure = Failure { error: "500".to_owned(), may_be_done: true, key_is_spent: true };
+    let report = Request::report(&kept, TryEnd::Released(failure), Vec::new(), &[]).report.unwrap();
+    entry.note(&report, second(205));
+    let again = entry.claim(Uuid::nil(), &terms, second(300));
+    assert!(again.look_up);
+    assert!(again.last_tried_at >= Some(second(200)), "{:?}", again.last_tried_at);
+}

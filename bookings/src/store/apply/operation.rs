@@ -192,6 +192,8 @@ impl Entry {
     ) -> ClaimedOperation {
         let not_there = matches!(report.end, TryEnd::NotThere);
         let look_up = self.look_up && !not_there;
+        // The request goes out only now, perhaps minutes after the claim. A later look-up reaches up to its last try.
+        self.last_tried_at = Some(now);
         if not_there {
             self.renew_key(terms, now);
         }
