@@ -352,6 +352,21 @@ proptest! {
         check(&happenings)?;
     }
 
+    /// Refunds from Stripe's dashboard, some of which fail, before a cancellation or without one.
+    #[test]
+    fn refunds_from_the_dashboard_end_alike_in_every_order(
+        refunds in any_of(vec![
+            Refund { part: true, fails: false },
+            Refund { part: true, fails: true },
+            Refund { part: false, fails: false },
+            Refund { part: false, fails: true },
+        ], 3),
+        cancel in any::<bool>(),
+    ) {
+        let happenings: Vec<Happening> = [Pay].into_iter().chain(refunds).chain(cancel.then_some(Cancel)).collect();
+        check(&happenings)?;
+    }
+
     #[test]
     fn moves_and_a_cancel_end_alike_in_every_order(moves in 0..3_usize, pay in 0..4_usize, cancel in any::<bool>()) {
         let mut happenings = vec![Move; moves];
