@@ -93,6 +93,8 @@ pub struct Plan {
     pub begin: Vec<NewOperation>,
     /// Operations that nobody needs any more.
     pub abandon: Vec<Uuid>,
+    /// Operations that nobody needs any more and that Stripe may have done: another try must look before it acts.
+    pub look_up: Vec<Uuid>,
 }
 
 /// The target of a new session: its purpose, how many were opened for it before, and the event type that prices it.
@@ -151,7 +153,10 @@ pub fn plan(booking: &Booking, ledger: &[Operation]) -> Plan {
         OperationKind::Refund => booking.refunds_owed.contains(&op.target),
     };
     let alive = ledger.iter().filter(|op| matches!(op.state, OperationState::Pending | OperationState::Failed));
-    plan.abandon = alive.filter(|op| op.harmless && !is_wanted(op)).map(|op| op.id).collect();
+    let (harmless, doubtful): (Vec<&Operation>, Vec<&Operation>) =
+        alive.filter(|op| !is_wanted(op)).partition(|op| op.harmless);
+    plan.abandon = harmless.iter().map(|op| op.id).collect();
+    plan.look_up = doubtful.iter().map(|op| op.id).collect();
     plan
 }
 

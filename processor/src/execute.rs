@@ -117,7 +117,7 @@ impl Executor {
     /// Waits for the rate limit. When that takes long, the lease is begun anew; `None` when it was lost.
     async fn wait_for_turn(
         &self,
-        operation: ClaimedOperation,
+        mut operation: ClaimedOperation,
         tried: &[Uuid],
     ) -> Result<Option<ClaimedOperation>, StoreError> {
         let claimed = Instant::now();
@@ -126,7 +126,10 @@ impl Executor {
             return Ok(Some(operation));
         }
         let kept = self.report(&operation, TryEnd::Waiting, Vec::new(), tried).await?;
-        Ok(kept.is_some_and(|kept| kept.id == operation.id).then_some(operation))
+        // Meanwhile it may have become something that nobody wants and that is to be looked for first.
+        let Some(kept) = kept.filter(|kept| kept.id == operation.id) else { return Ok(None) };
+        operation.look_up |= kept.look_up;
+        Ok(Some(operation))
     }
 
     async fn report(

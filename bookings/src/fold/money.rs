@@ -172,10 +172,10 @@ impl Ledger {
         }
     }
 
-    /// Nothing returns the rest of this payment yet. A failed refund counts: it is an operator's to repeat.
+    /// Nothing returns the rest of this payment yet. What failed returns nothing; that we have tried ourselves, once, the
+    /// ledger of operations tells, and then it is an operator's to repeat.
     pub(super) fn is_unreturned(&self, intent: &str) -> bool {
-        let tried: i64 = self.refunds_of(intent).map(|refund| refund.amount).sum();
-        tried < self.amount_of(intent) && !self.is_fully_returned(intent)
+        !self.is_returning(intent) && !self.is_fully_returned(intent)
     }
 
     /// A refund of all of it is under way or done.

@@ -107,8 +107,9 @@ struct Stopped {
 /// The state.
 #[derive(Debug, Default)]
 pub(super) struct State {
-    /// Records of late, and what became of them.
-    recent: VecDeque<(u64, Option<Cause>)>,
+    /// By cause: records of late that tell something about it, and whether they failed of it. A free booking says
+    /// nothing about Stripe, so however many there are, they do not hide that Stripe is away.
+    recent: HashMap<Cause, VecDeque<(u64, bool)>>,
     stopped: Option<Stopped>,
 }
 
@@ -137,16 +138,20 @@ impl State {
     }
 
     fn observe_running(&mut self, record: u64, evidence: Evidence, now: Instant) -> Option<Turn> {
-        let failure = match evidence {
-            Evidence::Works { .. } => None,
-            Evidence::Fails(cause) => Some(cause),
-            Evidence::Nothing => return None,
-        };
-        self.recent.push_back((record, failure));
-        if self.recent.len() > WINDOW {
-            self.recent.pop_front();
+        for cause in Cause::ALL {
+            let failed = evidence == Evidence::Fails(cause);
+            if failed || evidence.clears(cause) {
+                let recent = self.recent.entry(cause).or_default();
+                recent.push_back((record, failed));
+                if recent.len() > WINDOW {
+                    recent.pop_front();
+                }
+            }
         }
-        let cause = failure.filter(|cause| self.is_common(*cause))?;
+        let Evidence::Fails(cause) = evidence else { return None };
+        if !self.is_common(cause) {
+            return None;
+        }
         let next_probe = now + FIRST_PAUSE;
         self.stopped = Some(Stopped { cause, pause: FIRST_PAUSE, next_probe, probing: false, good: 0 });
         Some(Turn::Opened(cause))
@@ -154,9 +159,10 @@ impl State {
 
     /// Most of the records of late failed of this, by the last that is known of each, and they are enough to tell.
     fn is_common(&self, cause: Cause) -> bool {
-        let last: HashMap<u64, Option<Cause>> = self.recent.iter().copied().collect();
-        let failed = last.values().filter(|failure| **failure == Some(cause)).count();
-        let tries = self.recent.iter().filter(|(_, failure)| *failure == Some(cause)).count();
+        let recent = || self.recent.get(&cause).into_iter().flatten().copied();
+        let last: HashMap<u64, bool> = recent().collect();
+        let failed = last.values().filter(|failed| **failed).count();
+        let tries = recent().filter(|(_, failed)| *failed).count();
         let is_enough = match cause {
             Cause::Stripe | Cause::Database => failed >= MANY_RECORDS || (failed >= FEW_RECORDS && tries >= 2 * failed),
             Cause::Release => failed >= MANY_UNUSABLE,
@@ -173,7 +179,8 @@ impl State {
                 return (Verdict::Counts, Some(Turn::Closed(stopped.cause)));
             }
             next.next_probe = now;
-        } else if stopped.probing && evidence == Evidence::Fails(stopped.cause) {
+        } else if stopped.probing && matches!(evidence, Evidence::Fails(_)) {
+            // Of whatever it failed: most likely the next one fails of the same.
             next.good = 0;
             next.pause = (stopped.pause * 2).min(LONGEST_PAUSE);
             next.next_probe = now + stopped.pause;
@@ -184,8 +191,10 @@ impl State {
         // Else: a record that was under way when it stopped. It tells nothing new.
         next.probing = false;
         self.stopped = Some(next);
-        // What this release cannot read stays unread; kept back, such records would block the rest for good.
-        let waits = evidence == Evidence::Fails(stopped.cause) && stopped.cause != Cause::Release;
+        // That a dependency is away, this one or by now another, is no record's own fault. What this release cannot read
+        // stays unread; kept back, such records would block the rest for good.
+        let is_outage = matches!(evidence, Evidence::Fails(Cause::Stripe | Cause::Database));
+        let waits = is_outage && !evidence.clears(stopped.cause);
         (if waits { Verdict::Waits } else { Verdict::Counts }, None)
     }
 }

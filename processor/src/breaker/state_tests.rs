@@ -110,6 +110,57 @@ fn a_probe_that_went_away_is_replaced() {
     assert!(admitted(&mut state, now + FIRST_PAUSE + PROBE_LOST));
 }
 
+/// Free bookings, other products' events, webhooks that only tell: most events never ask Stripe. That they succeed says
+/// nothing about it, neither when it is to be held back nor when it may go on.
+#[test]
+fn what_did_not_need_stripe_does_not_hide_that_it_is_away() {
+    let (mut state, now) = (State::default(), Instant::now());
+    let mut turns = Vec::new();
+    for record in 0..320 {
+        let evidence = if record % 10 == 0 { STRIPE_FAILS } else { Evidence::Works { asked_stripe: false } };
+        turns.extend(state.observe(record, evidence, now).1);
+    }
+    assert_eq!(turns, [Turn::Opened(Cause::Stripe)]);
+}
+
+/// The network is gone: first Stripe, then the database. Nothing of what fails now is a record's own fault.
+#[test]
+fn a_second_outage_does_not_set_the_records_going() {
+    let mut now = Instant::now();
+    let mut state = stopped_by_stripe(now);
+    let mut probes = 0;
+    for _ in 0..600 {
+        now += Duration::from_secs(1);
+        if admitted(&mut state, now) {
+            probes += 1;
+            assert_eq!(state.observe(9, Evidence::Fails(Cause::Database), now), (Verdict::Waits, None));
+        }
+    }
+    assert!((10..40).contains(&probes), "{probes} probes in ten minutes");
+    for _ in 0..3 {
+        now += LONGEST_PAUSE;
+        assert!(admitted(&mut state, now));
+        state.observe(9, WORKS, now);
+    }
+    assert_eq!(state.cause(), None);
+}
+
+/// After an outage every answer is a refusal: the wrong account's key, say. The DLQ does not get them all at once.
+#[test]
+fn unusable_probes_come_less_and_less_often_too() {
+    let mut now = Instant::now();
+    let mut state = stopped_by_stripe(now);
+    let mut dead = 0;
+    for record in 0..600 {
+        now += Duration::from_secs(1);
+        if admitted(&mut state, now) {
+            dead += 1;
+            assert_eq!(state.observe(record, Evidence::Fails(Cause::Release), now), (Verdict::Counts, None));
+        }
+    }
+    assert!(dead < 40, "{dead} dead in ten minutes");
+}
+
 proptest! {
     /// Whatever is observed, a record that asks often enough is let in within the longest pause of a lost probe.
     #[test]

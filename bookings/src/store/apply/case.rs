@@ -138,6 +138,7 @@ impl<'a> Case<'a> {
         for entry in self.ledger.iter_mut().filter(|entry| plan.abandon.contains(&entry.id)) {
             entry.abandon(rules.now);
         }
+        self.ledger.iter_mut().filter(|entry| plan.look_up.contains(&entry.id)).for_each(Entry::look_up_first);
         // An event that is delivered once more, from the DLQ for example, is the operator's word that what Stripe had
         // refused may work now. Only what is still wanted is left by now.
         let is_redelivery = |(turn, (_, request)): (usize, &(usize, &Request))| {
@@ -211,3 +212,7 @@ pub(super) fn likely_event_type(request: &Request) -> Option<&str> {
         Subject::Booking(_) | Subject::Perhaps(_) | Subject::Payment(_) => None,
     }
 }
+
+#[cfg(test)]
+#[path = "case_tests.rs"]
+mod tests;

@@ -146,6 +146,14 @@ impl Entry {
         self.settled_at = None;
     }
 
+    /// Nobody wants it any more, and it may have been done: sending it once more would do it for sure.
+    pub(super) fn look_up_first(&mut self) {
+        if !self.look_up {
+            self.touch();
+            self.look_up = true;
+        }
+    }
+
     fn touch(&mut self) {
         if self.change == Change::Nothing {
             self.change = Change::State;
@@ -184,6 +192,8 @@ impl Entry {
     ) -> ClaimedOperation {
         let not_there = matches!(report.end, TryEnd::NotThere);
         let look_up = self.look_up && !not_there;
+        // The request goes out only now, perhaps minutes after the claim. A later look-up reaches up to its last try.
+        self.last_tried_at = Some(now);
         if not_there {
             self.renew_key(terms, now);
         }
