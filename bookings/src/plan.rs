@@ -160,9 +160,10 @@ pub fn plan(booking: &Booking, ledger: &[Operation]) -> Plan {
     plan
 }
 
-/// The session asks for what the booking costs.
+/// The session asks for what the booking costs, and its payment would be kept.
 fn fits(session: &Session, booking: &Booking) -> bool {
-    session.opened.as_ref().is_none_or(|opened| opened.priced_for == booking.priced_for)
+    !booking.past.contains(&session.id)
+        && session.opened.as_ref().is_none_or(|opened| opened.priced_for == booking.priced_for)
 }
 
 /// The session was opened for the present purpose.

@@ -95,6 +95,9 @@ pub struct Booking {
     /// and when an operator asks for a new session. One session is opened per purpose, so that an expired one is not
     /// replaced for ever.
     pub slot: String,
+    /// Sessions that were opened before the booking was cancelled and came back: a payment through them goes back, so they
+    /// must not stay open.
+    pub past: BTreeSet<String>,
     /// Money is due and none is on its way.
     pub wants_session: bool,
 }
@@ -121,8 +124,11 @@ pub fn fold(facts: &[Fact]) -> Booking {
         None if status != Status::Canceled || returned.is_empty() => unpaid(free),
         None => ledger.status_of_returned(&returned),
     };
-    let session = shown(&ledger, kept.as_deref(), &returned, status);
-    let processing = ledger.sessions.iter().any(|session| session.state == SessionState::Processing);
+    let past: BTreeSet<String> = walk.past(&ledger.sessions).map(|session| session.id.clone()).collect();
+    let session = shown(&ledger, kept.as_deref(), &returned, status, &past);
+    let is_under_way = |session: &Session| session.state == SessionState::Processing && !past.contains(&session.id);
+    let processing = ledger.sessions.iter().any(is_under_way);
+    let slot = walk.slot();
     Booking {
         details,
         status,
@@ -132,7 +138,8 @@ pub fn fold(facts: &[Fact]) -> Booking {
         session,
         no_show: no_show(facts),
         refunds_owed: returned.into_iter().filter(|intent| ledger.is_unreturned(intent)).map(str::to_owned).collect(),
-        slot: format!("{}.{}", walk.era, walk.requests),
+        slot,
+        past,
         wants_session: status == Status::PendingPayment && !processing && walk.current.is_some(),
         sessions: ledger.sessions,
     }
@@ -143,9 +150,16 @@ fn unpaid(free: bool) -> PaymentStatus {
 }
 
 /// The paid session, else the open one. Others are history: two orders of arrival may differ in them.
-fn shown(ledger: &Ledger, kept: Option<&str>, returned: &BTreeSet<&str>, status: Status) -> Option<Session> {
+fn shown(
+    ledger: &Ledger,
+    kept: Option<&str>,
+    returned: &BTreeSet<&str>,
+    status: Status,
+    past: &BTreeSet<String>,
+) -> Option<Session> {
     let paid = |intent: &str| ledger.sessions.iter().find(|session| session.paid_by(intent));
-    let open = || ledger.sessions.iter().find(|session| session.state == SessionState::Open);
+    let is_payable = |session: &&Session| session.state == SessionState::Open && !past.contains(&session.id);
+    let open = || ledger.sessions.iter().find(is_payable);
     let shown = match (kept, status) {
         (Some(intent), _) => paid(intent),
         (None, Status::Canceled) => returned.iter().filter_map(|intent| paid(intent)).min_by_key(|s| s.paid_at()),

@@ -1,11 +1,11 @@
 //! The timeline: what happened, in the order in which it happened, walked once.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use super::money::{Ledger, Payment, SessionState};
+use super::money::{Ledger, Payment, Session, SessionState};
 use crate::fact::{Details, Fact, FactKind};
 
 /// At a tie: created, moved, (asked,) paid, left, cancelled.
@@ -33,25 +33,21 @@ const PAID: u8 = 3;
 enum Step<'a> {
     Booked(&'a Details),
     CheckoutRequested,
-    Paid(Paid<'a>),
     Left(&'a Details),
     Canceled(&'a Details),
 }
 
-/// A payment, and which of the booking's eras its session was opened for, if that is known.
-#[derive(Clone, Copy)]
-struct Paid<'a> {
-    payment: &'a Payment,
-    era: Option<u32>,
+/// A stretch of the timeline in which the appointment stands: it ends with a cancellation for good, and the next one
+/// begins when the booking comes back.
+struct Era {
+    /// Tells it from others, whatever else becomes known: the first by nothing, later ones by the invitee that begins
+    /// them.
+    key: String,
+    begun: Timestamp,
 }
 
-impl Paid<'_> {
-    /// It may have come before `moment`, for all that Stripe's whole seconds tell, and belongs to the era that ends then.
-    fn is_of(self, era: u32, moment: Timestamp) -> bool {
-        let second = Timestamp::from_second(self.payment.at.as_second()).unwrap_or(self.payment.at);
-        self.era == Some(era) && second <= moment
-    }
-}
+/// The key of the first era.
+const FIRST: &str = "0";
 
 /// Where the timeline leads.
 pub(super) struct Walk {
@@ -61,27 +57,28 @@ pub(super) struct Walk {
     pub(super) active: bool,
     /// The payment that we keep.
     pub(super) kept: Option<String>,
-    /// How often the booking came back after a cancellation.
-    pub(super) era: u32,
-    /// How often a new session was asked for since.
+    /// How often a new session was asked for in this era.
     pub(super) requests: u32,
     /// The event type of the first booking of the era: a reschedule does not change the price.
     pub(super) priced_for: String,
+    /// All eras; the last is the present one.
+    eras: Vec<Era>,
 }
 
 impl Walk {
     pub(super) fn over(facts: &[Fact], ledger: &Ledger) -> Self {
-        let mut walk = Self { current: None, active: true, kept: None, era: 0, requests: 0, priced_for: String::new() };
+        let first = Era { key: FIRST.to_owned(), begun: Timestamp::MIN };
+        let (kept, priced_for) = (None, String::new());
+        let mut walk = Self { current: None, active: true, kept, requests: 0, priced_for, eras: vec![first] };
         let types = event_types(facts);
         let mut left = BTreeSet::new();
         // Invitees whose appointment stands, in the order in which they came. More than one only when a customer has
         // used the caller's link twice.
         let mut standing: Vec<&str> = Vec::new();
-        let mut steps = VecDeque::from(steps(facts, ledger));
-        while let Some((moment, step)) = steps.pop_front() {
+        for (moment, step) in steps(facts) {
             match step {
                 Step::Booked(details) => {
-                    walk.book(details, &mut left, &types);
+                    walk.book(details, moment, &mut left, &types);
                     standing.retain(|invitee| !left.contains(invitee));
                     let invitee = details.invitee_uri.as_str();
                     if !left.contains(invitee) && !standing.contains(&invitee) {
@@ -89,7 +86,6 @@ impl Walk {
                     }
                 }
                 Step::CheckoutRequested => walk.requests += 1,
-                Step::Paid(paid) => walk.pay(paid.payment, ledger),
                 Step::Left(details) => {
                     walk.begin_with(details, &types);
                     left.insert(details.invitee_uri.as_str());
@@ -102,41 +98,72 @@ impl Walk {
                         continue;
                     }
                     standing.retain(|invitee| *invitee != details.invitee_uri);
-                    if let Some(last) = standing.last() {
-                        walk.current = Some((*last).to_owned());
-                    } else {
-                        walk.pay_before(moment, &mut steps, ledger);
-                        walk.active = false;
-                        walk.kept = None;
+                    match standing.last() {
+                        Some(last) => walk.current = Some((*last).to_owned()),
+                        None => walk.active = false,
                     }
                 }
             }
         }
+        walk.kept = walk.keep(ledger);
         walk
     }
 
-    fn pay(&mut self, payment: &Payment, ledger: &Ledger) {
-        // A second payment, or one for a cancelled booking, is not kept; except that money which has gone back cannot be
-        // the money that we keep.
-        let gone = |kept: &String| ledger.is_returning(kept) && !ledger.is_returning(&payment.intent);
-        if self.active && self.kept.as_ref().is_none_or(gone) {
-            self.kept = Some(payment.intent.clone());
-        }
-    }
-
-    /// The era ends at `moment`: payments of the same second that came through its own sessions were for it, and not for
-    /// what the booking comes back as within that second.
-    fn pay_before(&mut self, moment: Timestamp, steps: &mut VecDeque<(Timestamp, Step<'_>)>, ledger: &Ledger) {
-        steps.retain(|(_, step)| match step {
-            Step::Paid(paid) if paid.is_of(self.era, moment) => {
-                self.pay(paid.payment, ledger);
-                false
+    /// The payment that is kept: the first of the present era. A second one goes back, and so does one of an earlier era,
+    /// whenever it came: who hears of the cancellation before the comeback has to return it.
+    fn keep(&self, ledger: &Ledger) -> Option<String> {
+        let mut payments: Vec<(Timestamp, &str, &Payment)> = Vec::new();
+        for session in ledger.sessions.iter().filter(|session| self.is_of_now(session)) {
+            if let SessionState::Paid(payment) = &session.state {
+                payments.push((payment.at, &session.id, payment));
             }
-            _ => true,
-        });
+        }
+        payments.sort_unstable_by_key(|(at, session, _)| (*at, *session));
+        let mut kept: Option<&str> = None;
+        for (_, _, payment) in payments {
+            // Except that money which has gone back cannot be the money that we keep.
+            let gone = |kept: &str| ledger.is_returning(kept) && !ledger.is_returning(&payment.intent);
+            if kept.is_none_or(gone) {
+                kept = Some(&payment.intent);
+            }
+        }
+        kept.filter(|_| self.active).map(str::to_owned)
     }
 
-    fn book<'a>(&mut self, details: &'a Details, left: &mut BTreeSet<&'a str>, types: &BTreeMap<&str, &str>) {
+    fn is_of_now(&self, session: &Session) -> bool {
+        let last = self.eras.len().saturating_sub(1);
+        self.era_of(session) == last
+    }
+
+    /// A session belongs to the era that it was opened for. If that is not known, or turned out to be none, to the one in
+    /// which it was paid.
+    fn era_of(&self, session: &Session) -> usize {
+        let key = session.opened.as_ref().and_then(|opened| Some(opened.slot.rsplit_once('.')?.0));
+        let named = key.and_then(|key| self.eras.iter().position(|era| era.key == key));
+        let last = self.eras.len().saturating_sub(1);
+        named.unwrap_or_else(|| match session.paid_at() {
+            Some(at) => self.eras.iter().rposition(|era| era.begun <= at).unwrap_or(0),
+            None => last,
+        })
+    }
+
+    /// The sessions of earlier eras. They are nobody's chance to pay any more.
+    pub(super) fn past<'s>(&self, sessions: &'s [Session]) -> impl Iterator<Item = &'s Session> {
+        sessions.iter().filter(|session| !self.is_of_now(session))
+    }
+
+    /// The purpose that a session would have now.
+    pub(super) fn slot(&self) -> String {
+        format!("{}.{}", self.eras.last().map_or(FIRST, |era| era.key.as_str()), self.requests)
+    }
+
+    fn book<'a>(
+        &mut self,
+        details: &'a Details,
+        moment: Timestamp,
+        left: &mut BTreeSet<&'a str>,
+        types: &BTreeMap<&str, &str>,
+    ) {
         self.begin_with(details, types);
         if let Some(old) = &details.old_invitee {
             left.insert(old);
@@ -146,7 +173,9 @@ impl Walk {
         }
         if !self.active {
             self.active = true;
-            self.era += 1;
+            // A hash, because an URI may hold anything and this becomes part of a target.
+            let key = Uuid::new_v5(&Uuid::NAMESPACE_URL, details.invitee_uri.as_bytes()).simple().to_string();
+            self.eras.push(Era { key, begun: moment });
             self.requests = 0;
             self.priced_for = type_of(details, types);
         }
@@ -179,12 +208,12 @@ fn type_of(details: &Details, types: &BTreeMap<&str, &str>) -> String {
 }
 
 /// Where a step stands: when, rank, reschedules before it, and what makes the order total.
-type Place<'a> = (Timestamp, u8, usize, Uuid, &'a str);
+type Place = (Timestamp, u8, usize, Uuid);
 
-fn steps<'a>(facts: &'a [Fact], ledger: &'a Ledger) -> Vec<(Timestamp, Step<'a>)> {
+fn steps(facts: &[Fact]) -> Vec<(Timestamp, Step<'_>)> {
     let depths = depths(facts);
     let depth = |details: &Details| depths.get(details.invitee_uri.as_str()).copied().unwrap_or(0);
-    let mut steps: Vec<(Place<'a>, Step<'a>)> = Vec::new();
+    let mut steps: Vec<(Place, Step<'_>)> = Vec::new();
     for fact in facts {
         let (depth, step) = match &fact.kind {
             FactKind::Booked(details) => (depth(details), Step::Booked(details)),
@@ -193,13 +222,7 @@ fn steps<'a>(facts: &'a [Fact], ledger: &'a Ledger) -> Vec<(Timestamp, Step<'a>)
             FactKind::CheckoutRequested => (0, Step::CheckoutRequested),
             _ => continue,
         };
-        steps.push(((fact.occurred_at, rank(&fact.kind), depth, fact.id, ""), step));
-    }
-    for session in &ledger.sessions {
-        if let SessionState::Paid(payment) = &session.state {
-            let era = session.opened.as_ref().and_then(|opened| opened.slot.split('.').next()?.parse().ok());
-            steps.push(((payment.at, PAID, 0, Uuid::nil(), &session.id), Step::Paid(Paid { payment, era })));
-        }
+        steps.push(((fact.occurred_at, rank(&fact.kind), depth, fact.id), step));
     }
     steps.sort_by_key(|(place, _)| *place);
     // The same fact may be in the list twice, and asking for a session is the one step that counts.
