@@ -9,6 +9,7 @@ use runtime::kafka::relay::{self, RelaySettings};
 use runtime::kafka::{KafkaConfig, TopicError, ensure_topics, watch_brokers};
 use runtime::metrics::{CONSUMER_LAG, RETRIES_RELEASED};
 use runtime::shutdown::Shutdown;
+use schemas::headers::names::RETRY_DUE_AT;
 use schemas::ladder::RetryLadder;
 use schemas::topics::Topics;
 use uuid::Uuid;
@@ -38,15 +39,17 @@ pub async fn run(env: Env, shutdown: Shutdown) -> anyhow::Result<()> {
     let settings = RelaySettings {
         group: topics.group("retrier"),
         topics: topics.tiers().iter().map(|tier| tier.topic.clone()).collect(),
+        target: topics.due().to_owned(),
+        due_header: RETRY_DUE_AT,
         transactional_id: topics.group(&format!("retrier-{instance}")),
         lag_metric: CONSUMER_LAG,
+        health: relay_health,
     };
     // A counter that is not there yet cannot be seen to rise for the first time.
     for tier in topics.tiers() {
         metrics::counter!(RETRIES_RELEASED, "tier" => tier.label.clone()).increment(0);
         metrics::gauge!(CONSUMER_LAG, "topic" => tier.topic.clone()).set(0.0);
     }
-    relay_health.up();
     tracing::info!(group = settings.group, tiers = settings.topics.len(), "releasing");
     relay::run(&kafka, settings, Arc::new(Tiers::new(&topics)), shutdown).await?;
     Ok(())

@@ -49,7 +49,7 @@ pub fn fill(brokers: &str, topic: &str, records: impl Iterator<Item = Load>) {
         .set("acks", "all")
         .set("enable.idempotence", "true")
         .set("linger.ms", "20")
-        .set("batch.size", "500000")
+        .set("batch.size", "100000")
         .set("compression.type", "lz4")
         .set("partitioner", "murmur2_random")
         .create_with_context(Tally(refused.clone()))

@@ -10,8 +10,8 @@ mod lane;
 mod marks;
 mod poller;
 mod tracker;
-mod vitals;
-mod watch;
+pub(in crate::kafka) mod vitals;
+pub(in crate::kafka) mod watch;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -114,7 +114,13 @@ pub async fn run<H: Handler>(
     loop {
         let life = shutdown.child();
         let poller = Poller::new(config, &settings, handler.clone(), shutdown.clone(), life.clone())?;
-        let watch = watch::Watch::new(config, &settings, &poller);
+        let watch = watch::Watch::new(
+            config,
+            &settings.group,
+            &settings.topics,
+            settings.health.clone(),
+            poller.vitals.clone(),
+        );
         let mut end = spawn(poller)?;
         let ended = tokio::select! {
             ended = &mut end => ended,

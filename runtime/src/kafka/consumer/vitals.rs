@@ -14,16 +14,16 @@ use super::flow::Partition;
 
 /// How long a client may be without connection or coordinator, or wait for a record, before it is suspected. Longer
 /// than a session, so that the group's own remedies come first.
-pub(super) const PATIENCE: Duration = Duration::from_secs(12);
+pub(in crate::kafka) const PATIENCE: Duration = Duration::from_secs(12);
 
 /// How long records that an independent client saw may be left unread by one that had long been waiting for them.
 const OVERDUE: Duration = Duration::from_secs(6);
 
 /// A partition that waits for records, and the offset that it waits for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Position {
-    pub(super) partition: Partition,
-    pub(super) next: i64,
+pub(in crate::kafka) struct Position {
+    pub(in crate::kafka) partition: Partition,
+    pub(in crate::kafka) next: i64,
 }
 
 #[derive(Debug)]
@@ -41,12 +41,12 @@ struct State {
 }
 
 #[derive(Debug)]
-pub(super) struct Vitals {
+pub(in crate::kafka) struct Vitals {
     state: Mutex<State>,
 }
 
 impl Vitals {
-    pub(super) fn new() -> Self {
+    pub(in crate::kafka) fn new() -> Self {
         let now = Instant::now();
         let state = State {
             polled: now,
@@ -64,21 +64,21 @@ impl Vitals {
     }
 
     /// The client is about to be polled.
-    pub(super) fn polling(&self) {
+    pub(in crate::kafka) fn polling(&self) {
         self.lock().polled = Instant::now();
     }
 
-    pub(super) fn since_poll(&self) -> Duration {
+    pub(in crate::kafka) fn since_poll(&self) -> Duration {
         self.lock().polled.elapsed()
     }
 
     /// The group gave this member its partitions, perhaps none.
-    pub(super) fn joined(&self) {
+    pub(in crate::kafka) fn joined(&self) {
         self.lock().joined = true;
     }
 
     /// Takes a report of librdkafka. `readable`: the partitions that are ours and not paused.
-    pub(super) fn take(&self, statistics: &Statistics, readable: &HashSet<Partition>) {
+    pub(in crate::kafka) fn take(&self, statistics: &Statistics, readable: &HashSet<Partition>) {
         let group = statistics.cgrp.as_ref();
         let connected = statistics.brokers.values().any(|broker| broker.state == "UP");
         let mut waits = Vec::new();
@@ -110,37 +110,37 @@ impl Vitals {
         seen.retain(|partition, (end, _)| idle.get(partition).is_some_and(|(next, _)| next < end));
     }
 
-    pub(super) fn has_joined(&self) -> bool {
+    pub(in crate::kafka) fn has_joined(&self) -> bool {
         self.lock().joined
     }
 
     /// Whether the client has had no connection, or no coordinator, for too long.
-    pub(super) fn is_cut_off(&self) -> bool {
+    pub(in crate::kafka) fn is_cut_off(&self) -> bool {
         let state = self.lock();
         state.reported - state.connected > PATIENCE
     }
 
     /// Partitions that have been waiting for the same record for long: mostly there is none.
-    pub(super) fn idle(&self) -> Vec<Position> {
+    pub(in crate::kafka) fn idle(&self) -> Vec<Position> {
         let state = self.lock();
         let long = state.idle.iter().filter(|(_, (_, since))| state.reported.duration_since(*since) > PATIENCE);
         long.map(|(partition, (next, _))| Position { partition: partition.clone(), next: *next }).collect()
     }
 
     /// An independent client saw the end of a partition.
-    pub(super) fn saw_end(&self, position: &Position, end: i64) {
+    pub(in crate::kafka) fn saw_end(&self, position: &Position, end: i64) {
         if end > position.next {
             self.lock().seen.entry(position.partition.clone()).or_insert_with(|| (end, Instant::now()));
         }
     }
 
     /// Whether records were seen that are not read yet.
-    pub(super) fn has_unread(&self) -> bool {
+    pub(in crate::kafka) fn has_unread(&self) -> bool {
         !self.lock().seen.is_empty()
     }
 
     /// Whether records that were seen long ago are still not read.
-    pub(super) fn leaves_records(&self) -> bool {
+    pub(in crate::kafka) fn leaves_records(&self) -> bool {
         let state = self.lock();
         state.seen.values().any(|(_, since)| state.reported.duration_since(*since) > OVERDUE)
     }

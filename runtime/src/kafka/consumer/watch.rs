@@ -3,9 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::poller::Poller;
 use super::vitals::{Position, Vitals};
-use super::{ConsumerSettings, Handler};
 use crate::health::Component;
 use crate::kafka::config::KafkaConfig;
 use crate::kafka::probe::Witness;
@@ -20,7 +18,7 @@ const MAX_SILENCE: Duration = Duration::from_secs(30);
 /// Partitions that are asked about at once.
 const SAMPLE: usize = 8;
 
-pub(super) struct Watch {
+pub(in crate::kafka) struct Watch {
     config: KafkaConfig,
     group: String,
     topics: Vec<String>,
@@ -31,20 +29,19 @@ pub(super) struct Watch {
 }
 
 impl Watch {
-    pub(super) fn new<H: Handler>(config: &KafkaConfig, settings: &ConsumerSettings, poller: &Poller<H>) -> Self {
-        Self {
-            config: config.clone(),
-            group: settings.group.clone(),
-            topics: settings.topics.clone(),
-            health: settings.health.clone(),
-            vitals: poller.vitals.clone(),
-            served: 0,
-        }
+    pub(in crate::kafka) fn new(
+        config: &KafkaConfig,
+        group: &str,
+        topics: &[String],
+        health: Component,
+        vitals: Arc<Vitals>,
+    ) -> Self {
+        Self { config: config.clone(), group: group.to_owned(), topics: topics.to_vec(), health, vitals, served: 0 }
     }
 
     /// Resolves when the client is wedged: it makes no progress, and another one shows that it could. Tells whether the
     /// client ever got to work.
-    pub(super) async fn until_wedged(mut self) -> bool {
+    pub(in crate::kafka) async fn until_wedged(mut self) -> bool {
         let mut asked = Instant::now();
         loop {
             self.report();

@@ -1,36 +1,90 @@
-//! Tells the session which partitions it lost, and reports the lag.
+//! Takes what the group gives and takes away, and reports the lag.
 
-use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
-use rdkafka::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
-use rdkafka::consumer::{BaseConsumer, ConsumerContext, Rebalance};
+use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext, ConsumerGroupMetadata, Rebalance};
 use rdkafka::error::KafkaError;
 use rdkafka::statistics::Statistics;
+use rdkafka::{ClientContext, TopicPartitionList};
 
-use super::held::Partition;
-use crate::kafka::client::{QuietContext, report_lag, resume_assigned};
+use super::head::{Head, Partition};
+use crate::kafka::client::{QuietContext, report_lag};
+use crate::kafka::consumer::vitals::Vitals;
+
+#[derive(Default)]
+struct State {
+    revoked: Vec<Partition>,
+    assigned: Vec<Head>,
+    /// As of when the group last told us what is ours.
+    membership: Option<Arc<ConsumerGroupMetadata>>,
+    mine: HashSet<Partition>,
+    held: HashSet<Partition>,
+}
 
 pub(super) struct RelayContext {
     lag_metric: &'static str,
-    revoked: Mutex<Vec<Partition>>,
-    held: Mutex<BTreeMap<Partition, i64>>,
+    vitals: Arc<Vitals>,
+    /// The consumer that this belongs to: splitting a queue off takes an `Arc` of it.
+    consumer: OnceLock<Weak<BaseConsumer<RelayContext>>>,
+    state: Mutex<State>,
 }
 
 impl RelayContext {
-    pub(super) fn new(lag_metric: &'static str) -> Self {
-        Self { lag_metric, revoked: Mutex::default(), held: Mutex::default() }
+    pub(super) fn new(lag_metric: &'static str, vitals: Arc<Vitals>) -> Self {
+        Self { lag_metric, vitals, consumer: OnceLock::new(), state: Mutex::default() }
     }
 
-    /// Tells how many records of each partition are held, for the lag.
-    pub(super) fn set_held(&self, held: BTreeMap<Partition, i64>) {
-        *self.held.lock().unwrap_or_else(PoisonError::into_inner) = held;
+    pub(super) fn belongs_to(&self, consumer: &Arc<BaseConsumer<Self>>) {
+        let _ = self.consumer.set(Arc::downgrade(consumer));
     }
 
-    /// The partitions revoked since the last call.
-    pub(super) fn take_revoked(&self) -> Vec<Partition> {
-        std::mem::take(&mut *self.revoked.lock().unwrap_or_else(PoisonError::into_inner))
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What was taken away and what was given since the last call.
+    pub(super) fn take_changes(&self) -> (Vec<Partition>, Vec<Head>) {
+        let mut state = self.lock();
+        (std::mem::take(&mut state.revoked), std::mem::take(&mut state.assigned))
+    }
+
+    /// The membership that our partitions came with; `None` before the first, or since [`Self::is_outdated`].
+    ///
+    /// Not asked for anew at each transaction: the client's own thread may have joined the group again meanwhile, as
+    /// after a long freeze, and a fresh membership would let us move records of partitions that others have by now.
+    pub(super) fn membership(&self) -> Option<Arc<ConsumerGroupMetadata>> {
+        self.lock().membership.clone()
+    }
+
+    /// The brokers refused the membership: there is a new one to come.
+    pub(super) fn is_outdated(&self, membership: &Arc<ConsumerGroupMetadata>) {
+        let mut state = self.lock();
+        if state.membership.as_ref().is_some_and(|present| Arc::ptr_eq(present, membership)) {
+            state.membership = None;
+        }
+    }
+
+    /// Tells of which partitions a record is held, for the lag.
+    pub(super) fn set_held(&self, held: HashSet<Partition>) {
+        self.lock().held = held;
+    }
+
+    /// Splits the queues off before anything is fetched into them.
+    fn assign(&self, list: &TopicPartitionList) {
+        let Some(consumer) = self.consumer.get().and_then(Weak::upgrade) else { return };
+        let mut state = self.lock();
+        for element in list.elements() {
+            let partition = (element.topic().to_owned(), element.partition());
+            let Some(queue) = consumer.split_partition_queue(element.topic(), element.partition()) else {
+                // Its records come by the way that ends the session.
+                tracing::error!(topic = partition.0, partition = partition.1, "a partition has no queue of its own");
+                continue;
+            };
+            state.mine.insert(partition.clone());
+            state.assigned.push(Head::new(partition, queue));
+        }
     }
 }
 
@@ -44,35 +98,43 @@ impl ClientContext for RelayContext {
     }
 
     fn stats(&self, statistics: Statistics) {
-        let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let state = self.lock();
         report_lag(self.lag_metric, &statistics, |topic, partition| {
-            // Offsets that a transaction commits do not reach the client's own count: what was read and is still held,
-            // and what was not read yet, is what waits.
-            let held = held.get(&(topic.to_owned(), partition.partition)).copied().unwrap_or(0);
+            // Offsets that a transaction commits do not reach the client's own count: what was taken and is still held,
+            // and what was not taken yet, is what waits.
+            let held = i64::from(state.held.contains(&(topic.to_owned(), partition.partition)));
             let fetched = partition.next_offset - partition.fetchq_cnt;
             let position = if partition.app_offset >= 0 { partition.app_offset } else { fetched };
             if position < 0 { 0 } else { (partition.ls_offset - position).max(0) + held }
         });
+        self.vitals.take(&statistics, &state.mine);
     }
 }
 
 impl ConsumerContext for RelayContext {
-    fn post_rebalance(&self, consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
-        if let Rebalance::Assign(list) = rebalance {
-            resume_assigned(consumer, list);
-            tracing::info!(partitions = list.count(), "partitions assigned");
+    // Both run inside of a poll, so no transaction is open: what is committed is committed, the rest was only read.
+    fn pre_rebalance(&self, _consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
+        match rebalance {
+            Rebalance::Assign(list) => self.assign(list),
+            Rebalance::Revoke(list) => {
+                let mut state = self.lock();
+                for element in list.elements() {
+                    let partition = (element.topic().to_owned(), element.partition());
+                    state.mine.remove(&partition);
+                    state.assigned.retain(|head| *head.partition() != partition);
+                    state.revoked.push(partition);
+                }
+            }
+            Rebalance::Error(error) => tracing::warn!(%error, "the consumer group could not be rebalanced"),
         }
     }
 
-    fn pre_rebalance(&self, _consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
-        match rebalance {
-            // Runs inside of a poll, so no transaction is open: what is committed is committed, the rest was only read.
-            Rebalance::Revoke(list) => {
-                let mut revoked = self.revoked.lock().unwrap_or_else(PoisonError::into_inner);
-                revoked.extend(list.elements().iter().map(|e| (e.topic().to_owned(), e.partition())));
-            }
-            Rebalance::Assign(_) => {}
-            Rebalance::Error(error) => tracing::warn!(%error, "the consumer group could not be rebalanced"),
+    fn post_rebalance(&self, consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
+        if let Rebalance::Assign(list) = rebalance {
+            let membership = consumer.group_metadata().map(Arc::new);
+            self.lock().membership = membership;
+            self.vitals.joined();
+            tracing::info!(partitions = list.count(), "partitions assigned");
         }
     }
 }

@@ -1,25 +1,34 @@
-//! Moves records from some topics to others when their time has come, exactly once.
+//! Moves records from some topics to another when their time has come, exactly once.
 //!
-//! A batch of due records and the offsets behind it are one Kafka transaction, so a record is either still waiting or
-//! has moved, whatever dies in between. What is not yet due waits in Kafka: of each partition only a bounded head is
-//! held in memory, and the partition is paused behind it. Polling never stops, so the membership never lapses.
+//! What is due and the offsets behind it are one Kafka transaction, so a record is either still waiting or has moved,
+//! whatever dies in between. What is not yet due waits in Kafka: of each partition one record is held, to know when the
+//! next is due, and behind it what librdkafka reads ahead, which is little. Nothing is ever paused; polling never stops,
+//! so the membership never lapses.
 
+mod batch;
+mod clients;
 mod context;
-mod held;
+mod head;
 mod session;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use tokio::sync::oneshot;
 
 use self::session::{Ended, Session};
 use super::client::SetupError;
 use super::config::KafkaConfig;
-use super::record::Record;
+use super::consumer::vitals::Vitals;
+use super::consumer::watch::Watch;
+use crate::health::Component;
+use crate::metrics::KAFKA_CLIENT_REBUILDS;
 use crate::shutdown::Shutdown;
 
 const RESTART_DELAY: Duration = Duration::from_millis(500);
+/// Clients that are built one after the other without any of them getting to work.
+const MAX_REBUILDS: u32 = 3;
 
 /// What a relay reads and how it is known to the brokers.
 #[derive(Clone, Debug)]
@@ -28,30 +37,40 @@ pub struct RelaySettings {
     pub group: String,
     /// Topics to read, prefix included.
     pub topics: Vec<String>,
+    /// Topic to move records to, prefix included.
+    pub target: String,
+    /// Header that a [`Timetable`] wants to see.
+    pub due_header: &'static str,
     /// Transactional id, prefix included; unique among the processes that are alive.
     pub transactional_id: String,
     /// Gauge that gets the lag per topic.
     pub lag_metric: &'static str,
+    /// Told whether the relay has its partitions, polls, and makes progress.
+    pub health: Component,
 }
 
-/// Where a record goes, and when.
-#[derive(Clone, Debug)]
-pub struct Departure {
-    /// Not before this moment.
-    pub due_at: Timestamp,
+/// What a timetable is told about a record.
+#[derive(Clone, Copy, Debug)]
+pub struct Arrival<'a> {
     /// Topic, prefix included.
-    pub topic: String,
-    /// Headers of the moved record; key and value stay as they are.
-    pub headers: Vec<(String, Vec<u8>)>,
+    pub topic: &'a str,
+    /// Partition.
+    pub partition: i32,
+    /// Offset within the partition.
+    pub offset: i64,
+    /// When it was written, in milliseconds since 1970, as far as the broker knows.
+    pub timestamp: Option<i64>,
+    /// The last value of [`RelaySettings::due_header`].
+    pub due: Option<&'a [u8]>,
 }
 
 /// The rules of a relay.
 pub trait Timetable: Send + Sync + 'static {
-    /// Decides where and when a record goes. Called once for each time that it is read.
-    fn departure(&self, record: &Record) -> Departure;
+    /// Before when a record must not move. Called once for each time that it is read.
+    fn due_at(&self, record: &Arrival<'_>) -> Timestamp;
 
-    /// Told after the transaction that moved the record has been committed.
-    fn departed(&self, record: &Record, departure: &Departure, at: Timestamp);
+    /// Told which records of a topic have moved, by when they were due, after the transaction has been committed.
+    fn moved(&self, topic: &str, due: &[Timestamp], at: Timestamp);
 }
 
 /// The relay ended without being told to.
@@ -60,6 +79,9 @@ pub enum RelayError {
     /// A client could not be built.
     #[error(transparent)]
     Setup(#[from] SetupError),
+    /// New clients do not get to work either, though the brokers are there.
+    #[error("the relay makes no progress though the brokers answer, not even with new clients; restart it")]
+    Wedged,
     /// The relay's thread is gone.
     #[error("the relay's thread ended unexpectedly")]
     ThreadLost,
@@ -68,39 +90,64 @@ pub enum RelayError {
 /// Relays until shutdown.
 ///
 /// Any failure of the brokers ends the present session; the next one begins at the committed offsets, with a new
-/// producer that fences the old one.
+/// producer that fences the old one. So does a client that makes no progress while the brokers are there.
 pub async fn run<T: Timetable>(
     config: &KafkaConfig,
     settings: RelaySettings,
     timetable: Arc<T>,
     shutdown: Shutdown,
 ) -> Result<(), RelayError> {
-    let (ended, end) = tokio::sync::oneshot::channel();
-    let config = config.clone();
-    std::thread::Builder::new()
-        .name("kafka-relay".to_owned())
-        .spawn(move || {
-            let _ = ended.send(run_sessions(&config, &settings, &*timetable, &shutdown));
-        })
-        .map_err(|_| RelayError::ThreadLost)?;
-    end.await.map_err(|_| RelayError::ThreadLost)?
-}
-
-fn run_sessions<T: Timetable>(
-    config: &KafkaConfig,
-    settings: &RelaySettings,
-    timetable: &T,
-    shutdown: &Shutdown,
-) -> Result<(), RelayError> {
+    metrics::counter!(KAFKA_CLIENT_REBUILDS, "client" => "relay").increment(0);
+    let mut in_vain = 0;
     while !shutdown.is_cancelled() {
-        match Session::open(config, settings, timetable, shutdown).and_then(|mut session| session.run()) {
+        let (life, vitals) = (shutdown.child(), Arc::new(Vitals::new()));
+        let watch = Watch::new(config, &settings.group, &settings.topics, settings.health.clone(), vitals.clone());
+        let mut end = spawn(config, &settings, timetable.clone(), vitals, life.clone())?;
+        let ended = tokio::select! {
+            ended = &mut end => ended,
+            worked = watch.until_wedged() => {
+                life.trigger();
+                in_vain = if worked { 0 } else { in_vain + 1 };
+                if in_vain > MAX_REBUILDS {
+                    return Err(RelayError::Wedged);
+                }
+                tracing::warn!(group = settings.group, "the relay makes no progress though the brokers answer; building it anew");
+                metrics::counter!(KAFKA_CLIENT_REBUILDS, "client" => "relay").increment(1);
+                end.await
+            }
+        };
+        match ended.map_err(|_| RelayError::ThreadLost)? {
             Ok(()) => {}
             Err(Ended::Setup(error)) => return Err(error.into()),
             Err(Ended::Broker(error)) => {
+                settings.health.down("lost its brokers or its transaction; starting over");
                 tracing::warn!(%error, "the relay lost its brokers or its transaction; starting over");
-                session::wait(shutdown, RESTART_DELAY);
+                tokio::select! {
+                    () = shutdown.cancelled() => {}
+                    () = tokio::time::sleep(RESTART_DELAY) => {}
+                }
             }
         }
     }
     Ok(())
+}
+
+/// Runs one session on a thread of its own.
+fn spawn<T: Timetable>(
+    config: &KafkaConfig,
+    settings: &RelaySettings,
+    timetable: Arc<T>,
+    vitals: Arc<Vitals>,
+    life: Shutdown,
+) -> Result<oneshot::Receiver<Result<(), Ended>>, RelayError> {
+    let (ended, end) = oneshot::channel();
+    let (config, settings) = (config.clone(), settings.clone());
+    let run = move || {
+        let session = Session::open(&config, &settings, &*timetable, vitals, &life);
+        // The clients are gone before the end is told, so that no two sessions of this process overlap.
+        let result = session.and_then(|mut session| session.run());
+        drop(ended.send(result));
+    };
+    std::thread::Builder::new().name("kafka-relay".to_owned()).spawn(run).map_err(|_| RelayError::ThreadLost)?;
+    Ok(end)
 }

@@ -1,27 +1,36 @@
-//! One life of the relay's two clients: poll, hold, and move what is due in transactions.
+//! One life of the relay's two clients: read, hold, and move what is due in transactions.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::Message as _;
+use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerGroupMetadata};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
-use rdkafka::{Offset, TopicPartitionList};
+use rdkafka::producer::{BaseRecord, Producer as _};
 
+use super::batch::Batch;
+use super::clients::{Producer, consumer_config, producer, setup};
 use super::context::RelayContext;
-use super::held::{Held, Partition, Waiting};
+use super::head::{Head, Outgoing};
 use super::{RelaySettings, Timetable};
-use crate::kafka::client::{QuietContext, SetupError, resume_now};
-use crate::kafka::config::{KafkaConfig, MAX_RECORD_BYTES};
-use crate::kafka::record::{Record, owned_headers};
+use crate::kafka::client::SetupError;
+use crate::kafka::config::KafkaConfig;
+use crate::kafka::consumer::vitals::Vitals;
 use crate::shutdown::Shutdown;
 
-/// Records moved in one transaction.
-const MAX_BATCH: usize = 1000;
-/// The longest poll: how soon a shutdown is noticed.
-const MAX_POLL: Duration = Duration::from_millis(50);
+/// Records that a partition may move before it is another one's turn.
+const TURN: usize = 250;
+/// The longest wait: how soon a rebalance or a shutdown is noticed.
+const MAX_WAIT: Duration = Duration::from_millis(50);
 /// Each step of a transaction. Longer than a broker's restart would only delay the new session.
-const STEP: Duration = Duration::from_secs(10);
+const STEP: Duration = Duration::from_secs(8);
+/// A poll never takes this long unless the process was frozen, and then the group may have gone on without it.
+const FROZEN: Duration = Duration::from_secs(5);
+/// A full queue is emptied by the brokers' reports.
+const FULL: Duration = Duration::from_millis(5);
+/// How often the lag's share that is held is told.
+const TELL: Duration = Duration::from_millis(500);
 
 /// Why a session ended.
 pub(super) enum Ended {
@@ -36,198 +45,188 @@ impl From<KafkaError> for Ended {
 }
 
 pub(super) struct Session<'a, T> {
-    consumer: BaseConsumer<RelayContext>,
-    producer: BaseProducer<QuietContext>,
-    held: Held,
+    // Before the consumer: it closes only when nothing refers to it any more.
+    heads: Vec<Head>,
+    consumer: Arc<BaseConsumer<RelayContext>>,
+    producer: Producer,
+    settings: &'a RelaySettings,
     timetable: &'a T,
-    shutdown: &'a Shutdown,
+    vitals: Arc<Vitals>,
+    life: &'a Shutdown,
+    /// Whose turn it is first.
+    turn: usize,
+    told: Instant,
 }
 
 impl<'a, T: Timetable> Session<'a, T> {
     pub(super) fn open(
         config: &KafkaConfig,
-        settings: &RelaySettings,
+        settings: &'a RelaySettings,
         timetable: &'a T,
-        shutdown: &'a Shutdown,
+        vitals: Arc<Vitals>,
+        life: &'a Shutdown,
     ) -> Result<Self, Ended> {
-        let producer: BaseProducer<QuietContext> =
-            producer_config(config, settings).create_with_context(QuietContext).map_err(setup)?;
-        init_transactions(&producer, shutdown)?;
-        let consumer: BaseConsumer<RelayContext> = consumer_config(config, settings)
-            .create_with_context(RelayContext::new(settings.lag_metric))
-            .map_err(setup)?;
+        let producer = producer(config, settings, life)?;
+        let context = RelayContext::new(settings.lag_metric, vitals.clone());
+        let consumer: BaseConsumer<RelayContext> =
+            consumer_config(config, settings).create_with_context(context).map_err(setup)?;
+        let consumer = Arc::new(consumer);
+        consumer.context().belongs_to(&consumer);
         let topics: Vec<&str> = settings.topics.iter().map(String::as_str).collect();
         consumer.subscribe(&topics)?;
-        Ok(Self { consumer, producer, held: Held::default(), timetable, shutdown })
+        let told = Instant::now();
+        Ok(Self { heads: Vec::new(), consumer, producer, settings, timetable, vitals, life, turn: 0, told })
     }
 
     /// Runs until shutdown or until the brokers fail it.
     pub(super) fn run(&mut self) -> Result<(), Ended> {
-        while !self.shutdown.is_cancelled() {
-            let mut timeout = self.time_to_wait();
-            // Reads on without waiting while there is something to read: batches grow with the load.
-            for _ in 0..MAX_BATCH {
-                if !self.poll(timeout)? {
-                    break;
-                }
-                timeout = Duration::ZERO;
+        while !self.life.is_cancelled() {
+            self.serve_group()?;
+            if !self.move_due()? {
+                std::thread::park_timeout(self.time_to_wait());
             }
-            // A poll that runs a rebalance brings no record, so the loop above ended with it: nothing that was read since
-            // is forgotten here.
-            for partition in self.consumer.context().take_revoked() {
-                self.held.forget(&partition);
+        }
+        Ok(())
+    }
+
+    /// Takes what the group gives and takes away. Records never come this way: each partition has its own queue.
+    fn serve_group(&mut self) -> Result<(), Ended> {
+        let begun = Instant::now();
+        self.vitals.polling();
+        match self.consumer.poll(Duration::ZERO) {
+            Some(Err(error @ KafkaError::MessageConsumptionFatal(_))) => return Err(error.into()),
+            Some(Ok(record)) => {
+                // Passed over, it would be committed together with what comes behind it.
+                tracing::error!(topic = record.topic(), offset = record.offset(), "a record came past its queue");
+                return Err(KafkaError::Canceled.into());
             }
-            let due = self.held.take_due(Timestamp::now(), MAX_BATCH);
-            if !due.is_empty() {
-                self.relay(&due)?;
-            }
-            self.consumer.context().set_held(self.held.counts());
-            let resumable = self.held.take_resumable();
-            if !resumable.is_empty() {
-                resume_now(&self.consumer, &resumable)?;
-            }
+            Some(Err(error)) => tracing::debug!(%error, "poll failed"),
+            None => {}
+        }
+        if begun.elapsed() > FROZEN {
+            // What was learned in such a poll, above all the membership, may be older than what the group did since.
+            return Err(KafkaError::Canceled.into());
+        }
+        let (revoked, assigned) = self.consumer.context().take_changes();
+        self.heads.retain(|head| !revoked.contains(head.partition()));
+        self.heads.extend(assigned);
+        if self.told.elapsed() > TELL {
+            self.told = Instant::now();
+            let held = self.heads.iter().filter(|head| head.due_at().is_some());
+            self.consumer.context().set_held(held.map(|head| head.partition().clone()).collect());
         }
         Ok(())
     }
 
     fn time_to_wait(&self) -> Duration {
-        let Some(due) = self.held.next_due() else { return MAX_POLL };
-        let left = Duration::try_from(due.duration_since(Timestamp::now())).unwrap_or(Duration::ZERO);
-        // Polls count in whole milliseconds: rounding up keeps the wake-up from spinning just before the moment.
-        (left + Duration::from_micros(999)).min(MAX_POLL)
+        let Some(due) = self.heads.iter().filter_map(Head::due_at).min() else { return MAX_WAIT };
+        Duration::try_from(due.duration_since(Timestamp::now())).unwrap_or(Duration::ZERO).min(MAX_WAIT)
     }
 
-    /// One poll. True when it brought a record.
-    fn poll(&mut self, timeout: Duration) -> Result<bool, Ended> {
-        let record = match self.consumer.poll(timeout) {
-            None => return Ok(false),
-            Some(Err(error @ KafkaError::MessageConsumptionFatal(_))) => return Err(error.into()),
-            Some(Err(error)) => {
-                tracing::debug!(%error, "poll failed");
-                return Ok(false);
-            }
-            Some(Ok(message)) => Record::from_message(&message),
-        };
-        let departure = self.timetable.departure(&record);
-        let partition = (record.topic.clone(), record.partition);
-        if self.held.push(Waiting { record, departure }) {
-            self.consumer.pause(&list(&[partition]))?;
-        }
-        Ok(true)
-    }
-
-    /// Moves a batch: all of it and its offsets, or nothing.
-    fn relay(&self, due: &[Waiting]) -> Result<(), Ended> {
-        self.producer.begin_transaction()?;
-        let moved = self.send(due).and_then(|()| {
-            let group = self.consumer.group_metadata().ok_or(KafkaError::Canceled)?;
-            self.producer.send_offsets_to_transaction(&offsets_behind(due), &group, STEP)?;
-            self.producer.commit_transaction(STEP)
-        });
+    /// Moves what is due: all of it and its offsets, or nothing. True when there was something.
+    fn move_due(&mut self) -> Result<bool, Ended> {
+        let Some(membership) = self.consumer.context().membership() else { return Ok(false) };
+        let mut batch = Batch::default();
+        let moved = self.send_due(&mut batch).and_then(|()| self.commit(&batch, &membership));
         if let Err(error) = moved {
-            // The session ends with the error; aborting spares readers the wait for the transaction's timeout.
-            let _ = self.producer.abort_transaction(STEP);
-            return Err(error.into());
+            // Spares readers the wait for the transaction's timeout.
+            let aborted = self.producer.abort_transaction(STEP);
+            if !is_outdated(&error) || aborted.is_err() {
+                return Err(error.into());
+            }
+            tracing::info!(%error, "the group was rebalanced meanwhile; a batch is read again");
+            self.consumer.context().is_outdated(&membership);
+            self.read_again(&batch)?;
+            return Ok(false);
         }
         let now = Timestamp::now();
-        for Waiting { record, departure } in due {
-            self.timetable.departed(record, departure, now);
+        for ((topic, _), due) in batch.due() {
+            self.timetable.moved(topic, due, now);
         }
-        Ok(())
+        Ok(!batch.is_empty())
     }
 
-    fn send(&self, due: &[Waiting]) -> Result<(), KafkaError> {
-        for Waiting { record, departure } in due {
-            let key = record.key.as_deref();
-            let deadline = Instant::now() + STEP;
-            loop {
-                let mut outgoing = BaseRecord::<[u8], [u8]>::to(&departure.topic)
-                    .payload(&record.value)
-                    .headers(owned_headers(&departure.headers));
-                if let Some(key) = key {
-                    outgoing = outgoing.key(key);
-                }
-                match self.producer.send(outgoing) {
-                    Ok(()) => break,
-                    Err((error, _)) => {
-                        let full = error.rdkafka_error_code() == Some(RDKafkaErrorCode::QueueFull);
-                        if !full || Instant::now() >= deadline {
-                            return Err(error);
-                        }
-                        // Polling serves delivery reports, which makes room.
-                        self.producer.poll(MAX_POLL);
+    /// Hands what is due to the producer, the partitions in turns, until there is nothing more or the batch is full.
+    fn send_due(&mut self, batch: &mut Batch) -> Result<(), KafkaError> {
+        let rules = (self.timetable, self.settings.due_header);
+        let (count, mut since) = (self.heads.len(), 0);
+        while since < count && !batch.is_full() {
+            self.turn = (self.turn + 1) % count;
+            let Some(head) = self.heads.get_mut(self.turn) else { break };
+            let (now, partition) = (Timestamp::now(), head.partition().clone());
+            let mut sent = 0;
+            while sent < TURN && !batch.is_full() {
+                let due = head.take_due(rules, now, |record| {
+                    let begin = batch.is_empty();
+                    let bytes = record.value.map_or(0, <[u8]>::len);
+                    batch.add(&partition, record.offset, record.due_at, bytes);
+                    if begin {
+                        self.producer.begin_transaction()?;
                     }
+                    send(&self.producer, &self.settings.target, record)
+                })?;
+                if !due {
+                    break;
                 }
+                sent += 1;
             }
+            since = if sent > 0 { 0 } else { since + 1 };
+        }
+        Ok(())
+    }
+
+    fn commit(&self, batch: &Batch, membership: &ConsumerGroupMetadata) -> Result<(), KafkaError> {
+        if batch.is_empty() {
+            return Ok(());
+        }
+        self.producer.send_offsets_to_transaction(&batch.offsets(), membership, STEP)?;
+        self.producer.commit_transaction(STEP)
+    }
+
+    fn read_again(&mut self, batch: &Batch) -> Result<(), Ended> {
+        for head in &mut self.heads {
+            if batch.due().any(|(partition, _)| partition == head.partition()) {
+                head.forget();
+            }
+        }
+        let sought = self.consumer.seek_partitions(batch.starts(), STEP)?;
+        for element in sought.elements() {
+            // A partition that is gone already fails here. A new session begins with what is ours.
+            element.error()?;
         }
         Ok(())
     }
 }
 
-fn setup(error: KafkaError) -> Ended {
-    Ended::Setup(SetupError::from(error))
+/// Whether a commit was refused because the group has changed since our partitions were given to us.
+fn is_outdated(error: &KafkaError) -> bool {
+    matches!(
+        error.rdkafka_error_code(),
+        Some(
+            RDKafkaErrorCode::IllegalGeneration
+                | RDKafkaErrorCode::UnknownMemberId
+                | RDKafkaErrorCode::RebalanceInProgress
+        )
+    )
 }
 
-/// Waits for the brokers in short steps, so that a shutdown is noticed.
-fn init_transactions(producer: &BaseProducer<QuietContext>, shutdown: &Shutdown) -> Result<(), Ended> {
+fn send(producer: &Producer, topic: &str, record: Outgoing<'_>) -> Result<(), KafkaError> {
+    let mut outgoing = BaseRecord::<[u8], [u8]>::to(topic);
+    outgoing.key = record.key;
+    outgoing.payload = record.value;
+    outgoing.headers = record.headers;
+    let deadline = Instant::now() + STEP;
     loop {
-        match producer.init_transactions(Duration::from_secs(2)) {
+        match producer.send(outgoing) {
             Ok(()) => return Ok(()),
-            Err(KafkaError::Transaction(error)) if error.is_retriable() && !shutdown.is_cancelled() => {
-                tracing::debug!(%error, "the transaction coordinator is not there yet");
+            Err((error, back)) => {
+                let full = error.rdkafka_error_code() == Some(RDKafkaErrorCode::QueueFull);
+                if !full || Instant::now() >= deadline {
+                    return Err(error);
+                }
+                std::thread::park_timeout(FULL);
+                outgoing = back;
             }
-            Err(error) => return Err(error.into()),
         }
     }
-}
-
-/// Sleeps, but not through a shutdown.
-pub(super) fn wait(shutdown: &Shutdown, duration: Duration) {
-    let until = Instant::now() + duration;
-    while Instant::now() < until && !shutdown.is_cancelled() {
-        std::thread::park_timeout(Duration::from_millis(20));
-    }
-}
-
-fn producer_config(config: &KafkaConfig, settings: &RelaySettings) -> rdkafka::ClientConfig {
-    let mut client = config.client();
-    client
-        .set("transactional.id", &settings.transactional_id)
-        // A relay that dies inside of a transaction holds up readers for this long at most.
-        .set("transaction.timeout.ms", "10000")
-        .set("message.timeout.ms", "8000")
-        .set("message.max.bytes", MAX_RECORD_BYTES.to_string())
-        .set("linger.ms", "0")
-        .set("compression.type", "lz4")
-        .set("queue.buffering.max.kbytes", "32768")
-        .set("partitioner", "murmur2_random");
-    client
-}
-
-fn consumer_config(config: &KafkaConfig, settings: &RelaySettings) -> rdkafka::ClientConfig {
-    let mut client = config.group_member(&settings.group);
-    // What waits must not cost memory: little is fetched ahead of the heads.
-    client.set("queued.max.messages.kbytes", "4096").set("fetch.message.max.bytes", "1048576");
-    client
-}
-
-fn list(partitions: &[Partition]) -> TopicPartitionList {
-    let mut list = TopicPartitionList::with_capacity(partitions.len());
-    for (topic, partition) in partitions {
-        list.add_partition(topic, *partition);
-    }
-    list
-}
-
-fn offsets_behind(batch: &[Waiting]) -> TopicPartitionList {
-    let mut next = std::collections::BTreeMap::new();
-    for Waiting { record, .. } in batch {
-        next.insert((record.topic.as_str(), record.partition), record.offset + 1);
-    }
-    let mut list = TopicPartitionList::with_capacity(next.len());
-    for ((topic, partition), offset) in next {
-        // Fails only for an invalid offset, and these came from the broker.
-        let _ = list.add_partition_offset(topic, partition, Offset::Offset(offset));
-    }
-    list
 }
