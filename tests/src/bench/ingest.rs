@@ -103,7 +103,7 @@ pub async fn run() {
     let dir = rundir::fresh("bench");
     let (bare_port, port) = (ports::free_port(), ports::free_port());
     let mut env = service_env(kafka.brokers(), "postgres://nobody@127.0.0.1:9/x", port, NO_STRIPE, &dir);
-    for (name, value) in [("TOPIC_PARTITIONS", "12"), ("RUST_LOG", "warn")] {
+    for (name, value) in [("TOPIC_PARTITIONS", "12")] {
         env.insert(name.to_owned(), value.to_owned());
     }
     let first = Service::spawn(Binary::Ingest, &env);
