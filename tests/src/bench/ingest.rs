@@ -103,9 +103,7 @@ pub async fn run() {
     let dir = rundir::fresh("bench");
     let (bare_port, port) = (ports::free_port(), ports::free_port());
     let mut env = service_env(kafka.brokers(), "postgres://nobody@127.0.0.1:9/x", port, NO_STRIPE, &dir);
-    for (name, value) in [("TOPIC_PARTITIONS", "12")] {
-        env.insert(name.to_owned(), value.to_owned());
-    }
+    env.insert("TOPIC_PARTITIONS".to_owned(), "12".to_owned());
     let first = Service::spawn(Binary::Ingest, &env);
     first.wait_ready(DEADLINE).await;
     first.sigterm();
