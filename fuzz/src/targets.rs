@@ -23,8 +23,8 @@ pub fn signature(data: &[u8]) {
     let key = "a key that no fuzzer guesses".to_owned().into();
     let verifier = Verifier::<Calendly>::new(&[key], Duration::from_mins(3), LateDeliveries::Accept);
     let headers = HeaderMap::from_iter([(axum::http::HeaderName::from_static(Calendly::HEADER), value)]);
-    let verified = verifier.verify(&headers, Bytes::copy_from_slice(body), Timestamp::UNIX_EPOCH);
-    assert!(verified.is_err(), "forged");
+    let result = verifier.verify(&headers, Bytes::copy_from_slice(body), Timestamp::UNIX_EPOCH);
+    assert!(result.is_err(), "forged");
 }
 
 /// A body, as Calendly's and as Stripe's. What is an event can be published, and read again as it was.
@@ -72,11 +72,11 @@ pub fn headers(data: &[u8]) {
 /// A file is refused, or has all that was in it. One bit is the exception that every file has somewhere: the one that
 /// says which commit is the last. Turned, it gives the spool as of the commit before.
 pub fn spool(data: &[u8]) {
+    static SOUND: OnceLock<Vec<u8>> = OnceLock::new();
     if let Some(entry) = data.strip_prefix(&[255]) {
         let _ = spool::Entry::decode(entry);
         return;
     }
-    static SOUND: OnceLock<Vec<u8>> = OnceLock::new();
     let mut file = SOUND.get_or_init(spool::sample).clone();
     for patch in data.chunks_exact(4) {
         let place = usize::from(patch[0]) << 16 | usize::from(patch[1]) << 8 | usize::from(patch[2]);

@@ -91,9 +91,9 @@ impl<S: Publish> Endpoint<S> {
     async fn answer(&self, request: Request<Body>, traceparent: String) -> Answer {
         let (head, body) = request.into_parts();
         // Held until the record is durable.
-        let mut held = self.memory.hold();
+        let mut memory = self.memory.hold();
         let waits = waits_for_consent(&head.headers);
-        let body = match body::read(body, self.max_body_bytes, waits, &mut held).await {
+        let body = match body::read(body, self.max_body_bytes, waits, &mut memory).await {
             Ok(body) => body,
             Err(Unread::NoRoom) => return Answer::NoRoom,
             Err(Unread::TooLarge) => return Answer::TooLarge,

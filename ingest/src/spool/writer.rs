@@ -123,7 +123,7 @@ impl Writer {
         }
         self.report();
         for done in waiting {
-            let _ = done.send(changed.as_ref().map(|()| ()).map_err(|_| SpoolError::Failed));
+            let _ = done.send(changed);
         }
     }
 
@@ -136,7 +136,7 @@ impl Writer {
         let removed = std::mem::take(&mut self.removed);
         let head = self.with_store(|store| store.head(|id| skip.contains(&id) || removed.contains(&id), count, bytes));
         self.removed = removed;
-        let head = head.map_err(|_| SpoolError::Failed)?;
+        let head = head?;
         let oldest = head.first().and_then(|(_, bytes)| entry::spooled_at(bytes)).map_or(0, Timestamp::as_millisecond);
         self.state.oldest.store(oldest, Ordering::Relaxed);
         Ok(head)
@@ -144,11 +144,11 @@ impl Writer {
 
     /// Does something with the file. After a failure it has to be opened again, which brings it back to the last
     /// commit; a disk that was full may have room then.
-    fn with_store<T>(&mut self, work: impl FnOnce(&mut Store) -> Result<T, StoreError>) -> Result<T, ()> {
+    fn with_store<T>(&mut self, work: impl FnOnce(&mut Store) -> Result<T, StoreError>) -> Result<T, SpoolError> {
         if self.store.is_none() {
             self.reopen()?;
         }
-        let store = self.store.as_mut().ok_or(())?;
+        let store = self.store.as_mut().ok_or(SpoolError::Failed)?;
         match work(store) {
             Ok(done) => {
                 self.state.recovered();
@@ -157,14 +157,14 @@ impl Writer {
             Err(error) => {
                 self.store = None;
                 self.failed(&error);
-                Err(())
+                Err(SpoolError::Failed)
             }
         }
     }
 
-    fn reopen(&mut self) -> Result<(), ()> {
+    fn reopen(&mut self) -> Result<(), SpoolError> {
         if Instant::now() < self.reopen_at {
-            return Err(());
+            return Err(SpoolError::Failed);
         }
         match Store::open(&self.dir) {
             Ok(store) => {
@@ -173,7 +173,7 @@ impl Writer {
             }
             Err(error) => {
                 self.failed(&error);
-                Err(())
+                Err(SpoolError::Failed)
             }
         }
     }

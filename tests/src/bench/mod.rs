@@ -3,6 +3,8 @@
 //! A scenario starts what it needs, measures, and hands back figures, some of them with a target. To add one: a module
 //! with `async fn run() -> Vec<Figure>`, and an entry in [`Scenario`].
 
+mod clients;
+pub mod ingest;
 pub mod load;
 mod percentiles;
 mod pgbench;
@@ -23,6 +25,8 @@ pub use self::usage::{Stopwatch, Usage};
 /// What can be measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scenario {
+    /// Signed deliveries into Kafka and into the spool.
+    Ingest,
     /// Stored events drained into bookings.
     Processor,
     /// Records that wait in the tiers, and their release.
@@ -31,11 +35,12 @@ pub enum Scenario {
 
 impl Scenario {
     /// Every scenario, in the order of `make bench`.
-    pub const ALL: [Self; 2] = [Self::Processor, Self::Retrier];
+    pub const ALL: [Self; 3] = [Self::Ingest, Self::Processor, Self::Retrier];
 
     /// As in `make bench ONLY=name`.
     pub fn name(self) -> &'static str {
         match self {
+            Self::Ingest => "ingest",
             Self::Processor => "processor",
             Self::Retrier => "retrier",
         }
@@ -48,6 +53,7 @@ impl Scenario {
 
     async fn run(self) -> Vec<Figure> {
         match self {
+            Self::Ingest => ingest::run().await,
             Self::Processor => processor::run().await,
             Self::Retrier => retrier::run().await,
         }

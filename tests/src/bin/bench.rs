@@ -15,7 +15,18 @@ fn usage() -> String {
     )
 }
 
+/// One scenario runs its yardstick as a process of this program.
+fn yardstick() -> Option<u16> {
+    let mut args = std::env::args().skip(1);
+    if args.next()? == bench::ingest::BARE { args.next()?.parse().ok() } else { None }
+}
+
 fn main() -> ExitCode {
+    let runtime = tokio::runtime::Runtime::new().expect("the async runtime starts");
+    if let Some(port) = yardstick() {
+        runtime.block_on(bench::ingest::bare(port));
+        return ExitCode::SUCCESS;
+    }
     let (mut strict, mut scenarios) = (false, Vec::new());
     for arg in std::env::args().skip(1) {
         match (arg.as_str(), Scenario::named(&arg)) {
@@ -35,7 +46,6 @@ fn main() -> ExitCode {
         scenarios.extend(Scenario::ALL);
     }
     plain_panics();
-    let runtime = tokio::runtime::Runtime::new().expect("the async runtime starts");
     let verdict = runtime.block_on(bench::run(&scenarios));
     let failed = verdict.broken > 0 || strict && verdict.missed > 0;
     if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS }

@@ -121,6 +121,10 @@ async fn malformed_requests_get_no_further() {
     let sender = front.sender(CALENDLY_SIGNING_KEY);
     assert_eq!(sender.send_with_header(Some("t=1,v1=\u{85}forged"), &b"{}"[..]).await.unwrap().0, 401);
     assert!(!front.ingest.stderr().contains("forged"), "{}", front.ingest.stderr());
+    for number in 0..40 {
+        let header = format!("t={},v1={number:064x}", jiff::Timestamp::now().as_second());
+        assert_eq!(sender.send_with_header(Some(&header), &b"{}"[..]).await.unwrap().0, 401);
+    }
     for topic in ["calendly.events", "stripe.events", "calendly.events.dlq"] {
         let topic = front.sandbox.topic(topic);
         let records = tests::kafka::read_all(front.sandbox.brokers(), &topic, tests::kafka::Isolation::Uncommitted);
@@ -172,12 +176,12 @@ async fn keys_and_certificate_are_replaced_on_sighup() {
         path.to_str().unwrap().to_owned()
     };
     let (cert, key) = certificate();
-    let (cert_file, key_file, keys_file) = (file("cert", &cert), file("key", &key), file("keys", "first\n"));
+    let (cert_path, key_path, keys_path) = (file("cert", &cert), file("key", &key), file("keys", "first\n"));
     let more = [
         ("CALENDLY_SIGNING_KEYS", ""),
-        ("CALENDLY_SIGNING_KEYS_FILE", keys_file.as_str()),
-        ("INGEST_TLS_CERT", &cert_file),
-        ("INGEST_TLS_KEY", &key_file),
+        ("CALENDLY_SIGNING_KEYS_FILE", keys_path.as_str()),
+        ("INGEST_TLS_CERT", &cert_path),
+        ("INGEST_TLS_KEY", &key_path),
     ];
     let front = Front::start("sighup", &more).await;
     assert_eq!(status_over_tls(&front, &cert).await, Some(401));
