@@ -2,11 +2,14 @@
 //!
 //! A worker takes whatever is waiting, up to a limit, and waits for nothing more: at rest a request goes alone and at
 //! once, under load the batches grow by themselves. A batch that fails is taken apart, so that one bad request, or one
-//! booking that somebody has locked, fails by itself.
+//! booking that somebody has locked, fails by itself. A panic is such a failure too: a worker must outlive it, since
+//! nobody can be told anything without workers.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
-use bookings::store::{Applied, Request, Store, StoreError};
+use bookings::store::{Answers, Applied, Request, Store, StoreError};
+use futures_util::FutureExt;
 use futures_util::future::join_all;
 use tokio::sync::{Mutex, mpsc, oneshot};
 
@@ -63,7 +66,7 @@ async fn work(store: Store, waiting: Arc<Mutex<mpsc::Receiver<Job>>>) {
 }
 
 async fn apply(store: &Store, requests: &[Request]) -> Vec<Result<Applied, StoreError>> {
-    match store.apply(requests).await {
+    match guarded(store.apply(requests)).await {
         Ok(answers) => answers,
         Err(error) if requests.len() == 1 || !may_work_alone(&error) => vec![Err(error); requests.len()],
         Err(error) => {
@@ -74,14 +77,23 @@ async fn apply(store: &Store, requests: &[Request]) -> Vec<Result<Applied, Store
 }
 
 async fn alone(store: &Store, request: &Request) -> Result<Applied, StoreError> {
-    let mut answers = store.apply(std::slice::from_ref(request)).await?;
+    let mut answers = guarded(store.apply(std::slice::from_ref(request))).await?;
     answers.pop().unwrap_or_else(|| Err(StoreError::Raced("a request was left without an answer".to_owned())))
+}
+
+/// Nothing remains of a transaction that a panic has dropped.
+async fn guarded(applying: impl Future<Output = Result<Answers, StoreError>>) -> Result<Answers, StoreError> {
+    AssertUnwindSafe(applying).catch_unwind().await.unwrap_or(Err(StoreError::Panicked))
 }
 
 /// Whether the error is about one of the requests, rather than about the database.
 fn may_work_alone(error: &StoreError) -> bool {
     match error {
-        StoreError::Raced(_) | StoreError::Refused(_) | StoreError::Corrupt(_) | StoreError::UnknownBooking(_) => true,
+        StoreError::Raced(_)
+        | StoreError::Refused(_)
+        | StoreError::Corrupt(_)
+        | StoreError::UnknownBooking(_)
+        | StoreError::Panicked => true,
         StoreError::Unavailable(_) | StoreError::Migration(_) => false,
     }
 }

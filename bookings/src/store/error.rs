@@ -32,6 +32,9 @@ pub enum StoreError {
     /// A stored fact or parameter cannot be read.
     #[error("a stored value cannot be read: {0}")]
     Corrupt(String),
+    /// Applying the request panicked: a bug.
+    #[error("applying it panicked")]
+    Panicked,
     /// The schema could not be brought up to date.
     #[error("the migration failed: {0}")]
     Migration(String),

@@ -3,6 +3,7 @@
 mod audit;
 mod bookings;
 mod breaker;
+mod bugs;
 mod crash;
 mod dashboard;
 mod dlq;
