@@ -11,6 +11,7 @@ mod expectation;
 mod failpoints;
 mod front_door;
 mod histories;
+mod locks;
 mod openapi;
 mod releases;
 mod retries;

@@ -58,7 +58,7 @@ impl Store {
         sql::prepare(&tx).await?;
         let mentioned: Vec<Vec<Name>> = requests.iter().map(names::names).collect();
         let ((), mut looked) = try_join(limit_waiting(&tx, requests), look(&tx, requests, &mentioned)).await?;
-        let (groups, loaded) = lock(&tx, requests, &mentioned, &mut looked.found).await?;
+        let (groups, loaded) = lock(&tx, requests, &mentioned, &mut looked).await?;
         let mut answers: Answers = requests.iter().map(|request| Err(unknown(request))).collect();
         let mut cases = self.cases(&tx, requests, groups, loaded, &looked, &mut answers).await?;
         self.find_missing_prices(&tx, &cases, &mut looked.prices).await?;
@@ -158,27 +158,29 @@ async fn look(tx: &Transaction<'_>, requests: &[Request], mentioned: &[Vec<Name>
 }
 
 /// Locks the bookings and reads them. While we wait for a lock, a merge may change what belongs together: then we look
-/// again, until what is locked is what is found.
+/// again, until what is locked is what is found. Leases begin when the wait is over.
 async fn lock(
     tx: &Transaction<'_>,
     requests: &[Request],
     mentioned: &[Vec<Name>],
-    found: &mut Found,
+    looked: &mut Looked,
 ) -> Result<(Vec<Group>, Loaded), StoreError> {
     for _ in 0..MAX_LOOKS {
-        let groups = names::group(mentioned, requests, found);
+        let groups = names::group(mentioned, requests, &looked.found);
         let mut ids: Vec<Uuid> = groups.iter().flat_map(|group| group.bookings.iter().copied()).collect();
         ids.sort_unstable();
         if ids.is_empty() {
             return Ok((groups, Loaded::default()));
         }
         let names: Vec<Name> = groups.iter().flat_map(|group| group.names.iter().cloned()).collect();
-        let (loaded, again) = try_join(load::lock_and_load(tx, &ids), names::find(tx, &names)).await?;
-        let is_same = names.iter().all(|name| found.get(name) == again.get(name));
+        let (loaded, again, now) =
+            try_join3(load::lock_and_load(tx, &ids), names::find(tx, &names), load::time(tx)).await?;
+        looked.now = now;
+        let is_same = names.iter().all(|name| looked.found.get(name) == again.get(name));
         if is_same && loaded.rows.len() == ids.len() {
             return Ok((groups, loaded));
         }
-        *found = again;
+        looked.found = again;
     }
     Err(StoreError::Raced("bookings changed hands again and again".to_owned()))
 }
