@@ -14,6 +14,7 @@ mod sql;
 mod write;
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use deadpool_postgres::Transaction;
 use futures_util::future::{try_join, try_join3};
@@ -31,8 +32,6 @@ use super::error::StoreError;
 use crate::fact::Fact;
 use crate::price::Price;
 
-/// A batch does not wait longer than this for somebody's lock: its requests are then tried one by one.
-const BATCH_LOCK_TIMEOUT: &str = "SET LOCAL lock_timeout = 500";
 /// How often the bookings may have changed hands while we waited for their locks.
 const MAX_LOOKS: usize = 5;
 
@@ -48,16 +47,17 @@ struct Looked {
 }
 
 impl Store {
-    /// Applies requests in one transaction. An error means that nothing of it remains.
+    /// Applies requests in one transaction, which waits for somebody's lock for no longer than `patience`. An error means
+    /// that nothing of it remains.
     ///
     /// Locks are taken in one order, names by hash and then bookings by id, so that two transactions wait for each other
     /// and never deadlock.
-    pub async fn apply(&self, requests: &[Request]) -> Result<Answers, StoreError> {
+    pub async fn apply(&self, requests: &[Request], patience: Duration) -> Result<Answers, StoreError> {
         let mut client = self.client().await?;
         let tx = client.transaction().await?;
         sql::prepare(&tx).await?;
         let mentioned: Vec<Vec<Name>> = requests.iter().map(names::names).collect();
-        let ((), mut looked) = try_join(limit_waiting(&tx, requests), look(&tx, requests, &mentioned)).await?;
+        let ((), mut looked) = try_join(limit_waiting(&tx, patience), look(&tx, requests, &mentioned)).await?;
         let (groups, loaded) = lock(&tx, requests, &mentioned, &mut looked).await?;
         let mut answers: Answers = requests.iter().map(|request| Err(unknown(request))).collect();
         let mut cases = self.cases(&tx, requests, groups, loaded, &looked, &mut answers).await?;
@@ -135,10 +135,8 @@ impl Store {
     }
 }
 
-async fn limit_waiting(tx: &Transaction<'_>, requests: &[Request]) -> Result<(), StoreError> {
-    if requests.len() > 1 {
-        tx.batch_execute(BATCH_LOCK_TIMEOUT).await?;
-    }
+async fn limit_waiting(tx: &Transaction<'_>, patience: Duration) -> Result<(), StoreError> {
+    tx.batch_execute(&format!("SET LOCAL lock_timeout = {}", patience.as_millis())).await?;
     Ok(())
 }
 
