@@ -65,7 +65,9 @@ fn store_class(error: &StoreError) -> ErrorClass {
         StoreError::Unavailable(_) | StoreError::Raced(_) => ErrorClass::Transient,
         // The booking's first event may still be on its way.
         StoreError::UnknownBooking(_) => ErrorClass::Dependency,
-        StoreError::Refused(_) | StoreError::Corrupt(_) | StoreError::Migration(_) => ErrorClass::Permanent,
+        StoreError::Refused(_) | StoreError::Corrupt(_) | StoreError::Migration(_) | StoreError::Panicked => {
+            ErrorClass::Permanent
+        }
     }
 }
 
@@ -88,7 +90,9 @@ fn store_evidence(error: &StoreError) -> Evidence {
     match error {
         StoreError::Unavailable(_) => Evidence::Fails(Cause::Database),
         StoreError::Raced(_) | StoreError::UnknownBooking(_) => Evidence::Nothing,
-        StoreError::Refused(_) | StoreError::Corrupt(_) | StoreError::Migration(_) => Evidence::Fails(Cause::Release),
+        StoreError::Refused(_) | StoreError::Corrupt(_) | StoreError::Migration(_) | StoreError::Panicked => {
+            Evidence::Fails(Cause::Release)
+        }
     }
 }
 

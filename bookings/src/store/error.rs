@@ -32,6 +32,9 @@ pub enum StoreError {
     /// A stored fact or parameter cannot be read.
     #[error("a stored value cannot be read: {0}")]
     Corrupt(String),
+    /// Applying the request panicked: a bug.
+    #[error("applying it panicked")]
+    Panicked,
     /// The schema could not be brought up to date.
     #[error("the migration failed: {0}")]
     Migration(String),
@@ -81,12 +84,29 @@ fn is_passing(code: &SqlState) -> bool {
 }
 
 /// Deadlocks and serialization failures (class 40), a lock that was not to be had in time, and a row that somebody else
-/// inserted or deleted in the same moment: the next try sees it.
+/// inserted or deleted in the same moment: the next try sees it. Statements are sent together, so what is heard first may
+/// also be that the transaction has failed already, of one of these more often than not.
 fn is_race(code: &SqlState) -> bool {
-    let races = [SqlState::UNIQUE_VIOLATION, SqlState::FOREIGN_KEY_VIOLATION, SqlState::LOCK_NOT_AVAILABLE];
+    let races = [
+        SqlState::UNIQUE_VIOLATION,
+        SqlState::FOREIGN_KEY_VIOLATION,
+        SqlState::LOCK_NOT_AVAILABLE,
+        SqlState::IN_FAILED_SQL_TRANSACTION,
+    ];
     class_of(code) == "40" || races.contains(code)
 }
 
 fn class_of(code: &SqlState) -> &str {
     code.code().get(..2).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_transaction_that_failed_already_does_not_say_that_the_database_is_away() {
+        assert!(is_race(&SqlState::IN_FAILED_SQL_TRANSACTION));
+        assert!(!is_race(&SqlState::READ_ONLY_SQL_TRANSACTION) && is_passing(&SqlState::READ_ONLY_SQL_TRANSACTION));
+    }
 }

@@ -3,6 +3,7 @@
 mod audit;
 mod bookings;
 mod breaker;
+mod bugs;
 mod crash;
 mod dashboard;
 mod dlq;
@@ -11,6 +12,7 @@ mod failpoints;
 mod front_door;
 mod histories;
 mod limits;
+mod locks;
 mod openapi;
 mod releases;
 mod retries;

@@ -121,9 +121,13 @@ pub(super) async fn prices_and_time(
     tx: &Transaction<'_>,
     event_types: &[&str],
 ) -> Result<(HashMap<String, Price>, Timestamp), StoreError> {
+    try_join(prices(tx, event_types), time(tx)).await
+}
+
+/// The database's time.
+pub(super) async fn time(tx: &Transaction<'_>) -> Result<Timestamp, StoreError> {
     let clock = tx.prepare_cached(sql::CLOCK).await?;
-    let time = async { Ok(tx.query_one(&clock, &[]).await?.get(0)) };
-    try_join(prices(tx, event_types), time).await
+    Ok(tx.query_one(&clock, &[]).await?.get(0))
 }
 
 /// The listed prices of these event types.

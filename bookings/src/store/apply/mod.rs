@@ -14,6 +14,7 @@ mod sql;
 mod write;
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use deadpool_postgres::Transaction;
 use futures_util::future::{try_join, try_join3};
@@ -31,8 +32,6 @@ use super::error::StoreError;
 use crate::fact::Fact;
 use crate::price::Price;
 
-/// A batch does not wait longer than this for somebody's lock: its requests are then tried one by one.
-const BATCH_LOCK_TIMEOUT: &str = "SET LOCAL lock_timeout = 500";
 /// How often the bookings may have changed hands while we waited for their locks.
 const MAX_LOOKS: usize = 5;
 
@@ -48,17 +47,18 @@ struct Looked {
 }
 
 impl Store {
-    /// Applies requests in one transaction. An error means that nothing of it remains.
+    /// Applies requests in one transaction, which waits for somebody's lock for no longer than `patience`. An error means
+    /// that nothing of it remains.
     ///
     /// Locks are taken in one order, names by hash and then bookings by id, so that two transactions wait for each other
     /// and never deadlock.
-    pub async fn apply(&self, requests: &[Request]) -> Result<Answers, StoreError> {
+    pub async fn apply(&self, requests: &[Request], patience: Duration) -> Result<Answers, StoreError> {
         let mut client = self.client().await?;
         let tx = client.transaction().await?;
         sql::prepare(&tx).await?;
         let mentioned: Vec<Vec<Name>> = requests.iter().map(names::names).collect();
-        let ((), mut looked) = try_join(limit_waiting(&tx, requests), look(&tx, requests, &mentioned)).await?;
-        let (groups, loaded) = lock(&tx, requests, &mentioned, &mut looked.found).await?;
+        let ((), mut looked) = try_join(limit_waiting(&tx, patience), look(&tx, requests, &mentioned)).await?;
+        let (groups, loaded) = lock(&tx, requests, &mentioned, &mut looked).await?;
         let mut answers: Answers = requests.iter().map(|request| Err(unknown(request))).collect();
         let mut cases = self.cases(&tx, requests, groups, loaded, &looked, &mut answers).await?;
         self.find_missing_prices(&tx, &cases, &mut looked.prices).await?;
@@ -135,10 +135,8 @@ impl Store {
     }
 }
 
-async fn limit_waiting(tx: &Transaction<'_>, requests: &[Request]) -> Result<(), StoreError> {
-    if requests.len() > 1 {
-        tx.batch_execute(BATCH_LOCK_TIMEOUT).await?;
-    }
+async fn limit_waiting(tx: &Transaction<'_>, patience: Duration) -> Result<(), StoreError> {
+    tx.batch_execute(&format!("SET LOCAL lock_timeout = {}", patience.as_millis())).await?;
     Ok(())
 }
 
@@ -158,27 +156,29 @@ async fn look(tx: &Transaction<'_>, requests: &[Request], mentioned: &[Vec<Name>
 }
 
 /// Locks the bookings and reads them. While we wait for a lock, a merge may change what belongs together: then we look
-/// again, until what is locked is what is found.
+/// again, until what is locked is what is found. Leases begin when the wait is over.
 async fn lock(
     tx: &Transaction<'_>,
     requests: &[Request],
     mentioned: &[Vec<Name>],
-    found: &mut Found,
+    looked: &mut Looked,
 ) -> Result<(Vec<Group>, Loaded), StoreError> {
     for _ in 0..MAX_LOOKS {
-        let groups = names::group(mentioned, requests, found);
+        let groups = names::group(mentioned, requests, &looked.found);
         let mut ids: Vec<Uuid> = groups.iter().flat_map(|group| group.bookings.iter().copied()).collect();
         ids.sort_unstable();
         if ids.is_empty() {
             return Ok((groups, Loaded::default()));
         }
         let names: Vec<Name> = groups.iter().flat_map(|group| group.names.iter().cloned()).collect();
-        let (loaded, again) = try_join(load::lock_and_load(tx, &ids), names::find(tx, &names)).await?;
-        let is_same = names.iter().all(|name| found.get(name) == again.get(name));
+        let (loaded, again, now) =
+            try_join3(load::lock_and_load(tx, &ids), names::find(tx, &names), load::time(tx)).await?;
+        looked.now = now;
+        let is_same = names.iter().all(|name| looked.found.get(name) == again.get(name));
         if is_same && loaded.rows.len() == ids.len() {
             return Ok((groups, loaded));
         }
-        *found = again;
+        looked.found = again;
     }
     Err(StoreError::Raced("bookings changed hands again and again".to_owned()))
 }
