@@ -1,5 +1,7 @@
 //! HTTP clients that cost next to nothing: requests that were written beforehand, over connections that are kept.
 
+#![expect(clippy::cast_precision_loss, reason = "requests and connections are far fewer than 2^52")]
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
