@@ -64,7 +64,7 @@ async fn work(store: Store, waiting: Arc<Mutex<mpsc::Receiver<Job>>>, permits: A
     while waiting.lock().await.recv_many(&mut jobs, MAX_BATCH).await > 0 {
         let (requests, replies): (Vec<Request>, Vec<_>) =
             jobs.drain(..).map(|Job { request, reply }| (request, reply)).unzip();
-        let answers = match guarded(store.apply(&requests, BATCH_PATIENCE)).await {
+        let answers = match Box::pin(guarded(store.apply(&requests, BATCH_PATIENCE))).await {
             Ok(answers) => answers,
             Err(error) if may_work_alone(&error, requests.len()) => {
                 tracing::debug!(%error, requests = requests.len(), "a batch failed; its requests go one by one");
@@ -86,7 +86,7 @@ async fn alone(store: Store, permits: Arc<Semaphore>, Job { request, reply }: Jo
     // Never closed.
     let _permit = permits.acquire().await;
     let unanswered = || StoreError::Raced("a request was left without an answer".to_owned());
-    let answers = guarded(store.apply(std::slice::from_ref(&request), PATIENCE)).await;
+    let answers = Box::pin(guarded(store.apply(std::slice::from_ref(&request), PATIENCE))).await;
     let _ = reply.send(answers.and_then(|mut answers| answers.pop().unwrap_or_else(|| Err(unanswered()))));
 }
 
