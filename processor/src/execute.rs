@@ -72,14 +72,19 @@ impl Executor {
         first_error.map_or(Ok(()), Err)
     }
 
-    /// Carries out what is left to do for a booking: what others have begun too, if they died over it.
-    pub async fn finish(&self, booking_id: Uuid) -> Result<(), ProcessError> {
+    /// Carries out what is left to do for a booking: what others have begun too, if they died over it. True when there was
+    /// something to ask Stripe.
+    pub async fn finish(&self, booking_id: Uuid) -> Result<bool, ProcessError> {
+        let mut asked = false;
         let give_up = Instant::now() + BUSY_PATIENCE;
         while Instant::now() < give_up {
             let applied = self.books.apply(Request::work(booking_id, &[])).await?;
             match (applied.operation, applied.busy) {
-                (Some(operation), _) => self.carry_out(Some(operation)).await?,
-                (None, None) => return Ok(()),
+                (Some(operation), _) => {
+                    self.carry_out(Some(operation)).await?;
+                    asked = true;
+                }
+                (None, None) => return Ok(asked),
                 // Most likely they settle it in a moment; if they died, the lease runs out.
                 (None, Some(left)) => tokio::time::sleep(left.min(BUSY_POLL)).await,
             }

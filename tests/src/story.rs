@@ -60,6 +60,7 @@ pub struct Story {
     pub model: Model,
     at: Timestamp,
     deliveries: Vec<Delivery>,
+    told: i64,
     rng: StdRng,
 }
 
@@ -68,7 +69,7 @@ impl Story {
     pub fn begin(number: u64) -> Self {
         let at = Timestamp::now() - SignedDuration::from_mins(10);
         let (invitee, rng) = (Invitee::new(0xbeef_0000 + number), StdRng::seed_from_u64(number));
-        let mut story = Self { deliveries: Vec::new(), model: Model::default(), at, invitee, rng };
+        let mut story = Self { deliveries: Vec::new(), told: 0, model: Model::default(), at, invitee, rng };
         story.tell(story.invitee.created());
         story.model.create_or_move();
         story.go_on();
@@ -96,6 +97,14 @@ impl Story {
         deliveries
     }
 
+    /// The session that the booking shows, once everything that was told is in its history: a session from before a
+    /// cancellation that nobody has heard of yet is not the one that the customer means to pay.
+    pub async fn session(&self, database: &tokio_postgres::Client) -> Option<String> {
+        let query = "SELECT checkout_session_id FROM bookings WHERE invitee_uri = $1 AND $2 = (SELECT count(*) \
+                     FROM booking_events WHERE booking_id = bookings.id AND event_type LIKE 'invitee.%')";
+        database.query_opt(query, &[&self.invitee.uri, &self.told]).await.ok()??.get(0)
+    }
+
     fn go_on(&mut self) {
         for _ in 0..self.rng.random_range(0..3) {
             self.next();
@@ -104,6 +113,7 @@ impl Story {
 
     fn tell(&mut self, delivery: Delivery) {
         self.deliveries.push(delivery.occurred(self.at));
+        self.told += 1;
     }
 
     /// The next thing that happens: a reschedule, told one way or the other, or a cancellation.

@@ -58,7 +58,7 @@ pub async fn run(plan: Plan) -> ExitCode {
 async fn play(stack: &Stack, number: u64) -> (Invitee, Model) {
     let mut story = Story::begin(number);
     deliver(stack, &mut story).await;
-    if story.wants_to_pay() && pay(stack, &story.invitee).await {
+    if story.wants_to_pay() && pay(stack, &story).await {
         story.paid();
         deliver(stack, &mut story).await;
     }
@@ -81,10 +81,11 @@ async fn send(stack: &Stack, delivery: &Delivery) {
 }
 
 /// The customer pays the session that is shown, if one comes within their patience.
-async fn pay(stack: &Stack, invitee: &Invitee) -> bool {
+async fn pay(stack: &Stack, story: &Story) -> bool {
     let until = Instant::now() + SENDER_PATIENCE;
     while Instant::now() < until {
-        if let Some(session) = stack.session(invitee).await
+        if let Some(database) = stack.database().await
+            && let Some(session) = story.session(&database).await
             && stack.stripe.pay(&session).is_ok()
         {
             return true;

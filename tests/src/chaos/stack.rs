@@ -3,7 +3,7 @@
 use std::sync::Mutex;
 use std::time::Duration;
 
-use crate::calendly::{Invitee, Sender};
+use crate::calendly::Sender;
 use crate::kafka::Kafka;
 use crate::postgres::{Durability, Postgres};
 use crate::sandbox::{CALENDLY_SIGNING_KEY, Env, STRIPE_SECRET_KEY, STRIPE_WEBHOOK_SECRET, service_env};
@@ -70,12 +70,6 @@ impl Stack {
         let (client, connection) = tokio_postgres::connect(&self.database_url, tokio_postgres::NoTls).await.ok()?;
         tokio::spawn(connection);
         Some(client)
-    }
-
-    /// The session that the booking shows.
-    pub(super) async fn session(&self, invitee: &Invitee) -> Option<String> {
-        let query = "SELECT checkout_session_id FROM bookings WHERE invitee_uri = $1";
-        self.database().await?.query_opt(query, &[&invitee.uri]).await.ok()??.get(0)
     }
 
     /// Every accepted event has been applied, and none is dead.

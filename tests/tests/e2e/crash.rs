@@ -67,7 +67,7 @@ async fn sigterm_finishes_what_runs_and_exits_with_0() {
 #[tokio::test]
 async fn a_retrier_that_is_killed_releases_nothing_twice() {
     let mut world = World::start_with("kill-retrier", &[("RETRY_DELAYS", "2s,4s")]).await;
-    // Five that fail would open the breaker, which holds the rest back.
+    // Five that fail twice would open the breaker, which holds the rest back.
     let invitees: Vec<Invitee> = (0..4).map(|_| Invitee::random()).collect();
     for invitee in &invitees {
         world.stripe.inject(Endpoint::CreateSession, Fault::status(503));

@@ -25,7 +25,7 @@ async fn play(world: &World, number: u64) -> (Invitee, Model) {
     let mut story = Story::begin(number);
     deliver(world, &mut story).await;
     if story.wants_to_pay() {
-        pay(world, &story.invitee).await;
+        pay(world, &story).await;
         story.paid();
         deliver(world, &mut story).await;
     }
@@ -34,9 +34,9 @@ async fn play(world: &World, number: u64) -> (Invitee, Model) {
 }
 
 /// The customer pays whatever session is shown; one that was replaced meanwhile cannot be paid, and they try again.
-async fn pay(world: &World, invitee: &Invitee) {
+async fn pay(world: &World, story: &Story) {
     eventually(LONG, "a session that can be paid", async || {
-        let session = world.row(invitee).await?.get::<_, Option<String>>("checkout_session_id")?;
+        let session = story.session(&world.database).await?;
         world.stripe.pay(&session).ok()
     })
     .await;
