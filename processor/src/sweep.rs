@@ -72,8 +72,10 @@ impl Sweeper {
         // While all events are held back, a sweep is a probe like any other: it may be the last that asks for Stripe.
         self.breaker.admit().await;
         let finished = self.executor.finish(booking_id).await;
-        let evidence =
-            finished.as_ref().map_or_else(ProcessError::evidence, |()| Evidence::Works { asked_stripe: true });
+        let evidence = match &finished {
+            Ok(asked_stripe) => Evidence::Works { asked_stripe: *asked_stripe },
+            Err(error) => error.evidence(),
+        };
         self.breaker.observe(booking_id.as_bytes(), evidence);
         let Err(error) = finished else { return Ok(true) };
         tracing::warn!(%booking_id, %error, "an operation that no event waits for failed again");
