@@ -47,7 +47,7 @@ impl Entry {
         bytes
     }
 
-    /// Reads what [`Entry::encode`] wrote; `None` for anything else.
+    /// Reads what `Entry::encode` wrote; `None` for anything else.
     pub fn decode(bytes: &[u8]) -> Option<Self> {
         let mut rest = bytes.strip_prefix(&[LAYOUT])?.get(8..)?;
         let (topic, key, value) = (text(&mut rest)?, take(&mut rest)?.to_vec(), take(&mut rest)?.to_vec());
