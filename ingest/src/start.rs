@@ -50,8 +50,16 @@ pub async fn serve(env: Env, config: Config, listeners: Listeners, shutdown: Shu
     let kafka_health = health.component("kafka").dispensable("no broker answers; deliveries are spooled");
     let (topics_health, spool_health) = (health.component("topics"), health.component("spool"));
     let metrics = runtime::metrics::install()?;
-    let (spool, closing) = open_spool(&config, spool_health)?;
+    let verifiers = Verifiers::new(&config);
+    // First of all: without it, the signal would end the process, also while the spool is being checked.
+    Reload::new(env, &verifiers, config.tls.clone()).on_hangup(shutdown.clone())?;
     let _admin = runtime::admin::serve(listeners.admin, health, metrics, shutdown.clone())?;
+    let opened = tokio::select! {
+        opened = open_spool(&config, spool_health) => opened,
+        () = shutdown.cancelled() => return Ok(()),
+    };
+    let (spool, closing) = opened?;
+    let broken = spool.broken();
 
     let topics = Topics::new(&config.kafka.prefix, &config.ladder);
     let producer = Producer::new(&config.kafka, DELIVERY_TIMEOUT)?;
@@ -59,15 +67,14 @@ pub async fn serve(env: Env, config: Config, listeners: Listeners, shutdown: Shu
     let link = Link::default();
     let durable =
         Durable { producer: producer.clone(), spool: spool.clone(), link: link.clone(), budget: config.spool_after };
-    let verifiers = Verifiers::new(&config);
-    Reload::new(env, &verifiers, config.tls.clone()).on_hangup(shutdown.clone())?;
     let router = routes::router(&config, verifiers, &Publisher::new(durable, topics.clone()));
     let addr = listeners.public.local_addr()?;
     let (stop, stop_draining) = (shutdown.child(), Shutdown::new());
     let draining = tokio::spawn(drain(spool, producer.clone(), link, stop_draining.clone()));
     // Deliveries are taken from the first moment on; the topics are made beside that.
     let serving = tokio::spawn(server::serve(listeners.public, config.tls.clone(), router, stop.clone()));
-    let prepared = prepare_topics(&config.kafka, &topics, &shutdown).await;
+    tokio::spawn(stop_when(broken.clone(), stop.clone()));
+    let prepared = prepare_topics(&config.kafka, &topics, &stop).await;
     if prepared.is_ok() {
         topics_health.up();
         // Said only now, so that a wrong configuration leaves its one line and no other.
@@ -81,14 +88,27 @@ pub async fn serve(env: Env, config: Config, listeners: Listeners, shutdown: Shu
     let drained = draining.await;
     producer.flush(DELIVERY_TIMEOUT).await;
     closing.wait(DELIVERY_TIMEOUT).await;
+    anyhow::ensure!(!broken.is_cancelled(), "the spool's thread has ended by a bug; the log has the place");
     prepared?;
     drained?;
     Ok(served?)
 }
 
+/// Without its spool the service cannot keep its promise, and a new process can.
+async fn stop_when(broken: Shutdown, stop: Shutdown) {
+    tokio::select! {
+        () = broken.cancelled() => stop.trigger(),
+        () = stop.cancelled() => {}
+    }
+}
+
 /// A spool that another process has or that cannot be written is a wrong `SPOOL_DIR`; a damaged one is not.
-fn open_spool(config: &Config, health: Component) -> anyhow::Result<(Spool, Closing)> {
-    Spool::open(&config.spool_dir, config.spool_max_bytes, health).map_err(|error| match error {
+async fn open_spool(config: &Config, health: Component) -> anyhow::Result<(Spool, Closing)> {
+    let (dir, max_bytes) = (config.spool_dir.clone(), config.spool_max_bytes);
+    // A large one is checked for some seconds.
+    let opened = tokio::task::spawn_blocking(move || Spool::open(&dir, max_bytes, health)).await;
+    let opened = opened.map_err(|_| anyhow::anyhow!("opening the spool was ended by a bug; the log has the place"))?;
+    opened.map_err(|error| match error {
         OpenError::InUse(_) | OpenError::Unusable { .. } => ConfigError::new("SPOOL_DIR", error.to_string()).into(),
         OpenError::Damaged { .. } => error.into(),
     })

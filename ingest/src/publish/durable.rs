@@ -40,8 +40,6 @@ impl Durable {
         if self.link.is_away() {
             return match self.spool.append(entry).await {
                 Ok(()) => Ok(Place::Spool),
-                // What is in it is being tried all the time.
-                Err(error @ SpoolError::Full) if !self.spool.is_empty() => Err(Nowhere(error)),
                 Err(error) => self.or_kafka(entry, error).await,
             };
         }
@@ -63,8 +61,14 @@ impl Durable {
         }
     }
 
-    /// The spool has failed, so nobody but the requests finds out whether Kafka is back.
+    /// Without the spool, the requests themselves find out whether Kafka is back.
     async fn or_kafka(&self, entry: &Entry, error: SpoolError) -> Result<Place, Nowhere> {
+        let _turn = match (error, self.link.turn()) {
+            // What is in a full spool is being tried all the time, so few wait, but what is in it may be just what
+            // Kafka does not take.
+            (SpoolError::Full, None) => return Err(Nowhere(error)),
+            (_, turn) => turn,
+        };
         let sent = tokio::time::timeout(self.budget, self.producer.send(&entry.outgoing())).await;
         self.arrived(matches!(sent, Ok(Ok(_))), error)
     }

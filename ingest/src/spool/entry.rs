@@ -59,6 +59,12 @@ impl Entry {
     }
 }
 
+/// The topic of an entry, without reading the rest.
+pub(crate) fn topic(bytes: &[u8]) -> Option<&str> {
+    let mut rest = bytes.strip_prefix(&[LAYOUT])?.get(8..)?;
+    str::from_utf8(take(&mut rest)?).ok()
+}
+
 /// When an entry was spooled.
 pub(crate) fn spooled_at(bytes: &[u8]) -> Option<Timestamp> {
     let (millis, _) = bytes.strip_prefix(&[LAYOUT])?.split_first_chunk()?;
@@ -105,6 +111,7 @@ mod tests {
             let at = Timestamp::from_millisecond(millis).unwrap();
             let bytes = entry.encode(at);
             prop_assert_eq!(spooled_at(&bytes), Some(at));
+            prop_assert_eq!(topic(&bytes), Some(entry.topic.as_str()));
             prop_assert_eq!(Entry::decode(&bytes), Some(entry));
         }
 
@@ -117,7 +124,7 @@ mod tests {
 
         #[test]
         fn nothing_makes_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..100)) {
-            let _ = (Entry::decode(&bytes), spooled_at(&bytes));
+            let _ = (Entry::decode(&bytes), spooled_at(&bytes), topic(&bytes));
         }
     }
 }

@@ -13,9 +13,9 @@ pub const SAMPLE_ENTRIES: usize = 8;
 /// Opens the spool in `dir` and counts the entries that can be read.
 pub fn inspect(dir: &Path) -> Result<usize, OpenError> {
     let store = Store::open(dir)?;
-    let head = store.head(|_| false, usize::MAX, usize::MAX);
+    let entries = store.newest(usize::MAX, |_| false);
     let damaged = |cause: String| OpenError::Damaged { path: dir.to_owned(), cause };
-    let entries = head.map_err(|error| damaged(error.to_string()))?;
+    let entries = entries.map_err(|error| damaged(error.to_string()))?;
     Ok(entries.iter().filter(|(_, bytes)| Entry::decode(bytes).is_some()).count())
 }
 

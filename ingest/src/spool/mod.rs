@@ -5,6 +5,8 @@ mod drain;
 mod entry;
 mod inspect;
 mod store;
+mod told;
+mod window;
 mod writer;
 
 use std::path::Path;
@@ -16,6 +18,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use runtime::health::Component;
 use runtime::metrics::{SPOOL_BYTES, SPOOL_OLDEST, SPOOL_RECORDS};
+use runtime::shutdown::Shutdown;
 use tokio::sync::{Notify, mpsc, oneshot};
 
 pub(crate) use self::drain::drain;
@@ -23,7 +26,11 @@ pub use self::entry::Entry;
 pub use self::inspect::{SAMPLE_ENTRIES, inspect, sample};
 pub use self::store::OpenError;
 use self::store::{Depth, Store};
-use self::writer::{Command, Head, Writer};
+use self::window::{Wanted, Window};
+use self::writer::{Command, Writer};
+
+/// How long a request waits for the disk. With the other waits it is below the senders' patience.
+const APPEND_DEADLINE: Duration = Duration::from_secs(3);
 
 /// Requests that may wait for the thread; each holds its body's bytes of the bound on those.
 const QUEUE: usize = 4096;
@@ -37,6 +44,9 @@ pub enum SpoolError {
     /// The file cannot be written.
     #[error("the spool cannot be written")]
     Failed,
+    /// The disk did not answer in time. The record may be written yet, and is then one that is sent again.
+    #[error("the spool's disk does not answer")]
+    TooSlow,
 }
 
 /// The open spool. Clones share it; it closes when the last one is dropped.
@@ -56,7 +66,7 @@ impl Spool {
         let state = Arc::new(State::new(health));
         let writer = Writer::new(dir.to_owned(), max_bytes, store, state.clone());
         let (commands, received) = mpsc::channel(QUEUE);
-        let thread = std::thread::Builder::new().name("spool".to_owned()).spawn(move || writer.run(received));
+        let thread = watched(state.clone(), move || writer.run(received));
         let thread = thread.map_err(|error| OpenError::Unusable { path: dir.to_owned(), cause: error.kind() })?;
         Ok((Self { commands, state }, Closing(thread)))
     }
@@ -65,15 +75,23 @@ impl Spool {
     pub async fn append(&self, entry: &Entry) -> Result<(), SpoolError> {
         let (done, answer) = oneshot::channel();
         let entry = entry.encode(Timestamp::now());
-        self.commands.send(Command::Append { entry, done }).await.map_err(|_| SpoolError::Failed)?;
-        answer.await.unwrap_or(Err(SpoolError::Failed))?;
+        let appended = async {
+            self.commands.send(Command::Append { entry, done }).await.map_err(|_| SpoolError::Failed)?;
+            answer.await.unwrap_or(Err(SpoolError::Failed))
+        };
+        let Ok(appended) = tokio::time::timeout(APPEND_DEADLINE, appended).await else {
+            self.state.failed(&SpoolError::TooSlow);
+            return Err(SpoolError::TooSlow);
+        };
+        appended?;
         self.state.appended.notify_one();
         Ok(())
     }
 
-    /// Whether nothing waits.
-    pub fn is_empty(&self) -> bool {
-        self.state.depth().records == 0
+    /// Raised when the spool's thread has ended by a bug: then nothing is spooled any more, and only a new process can
+    /// open the file again.
+    pub(crate) fn broken(&self) -> Shutdown {
+        self.state.broken.clone()
     }
 
     async fn remove(&self, ids: Vec<u64>) {
@@ -81,17 +99,27 @@ impl Spool {
         let _ = self.commands.send(Command::Remove { ids }).await;
     }
 
-    async fn head(
-        &self,
-        skip: &std::collections::BTreeSet<u64>,
-        count: usize,
-        bytes: usize,
-    ) -> Result<Head, SpoolError> {
+    async fn read(&self, wanted: Wanted) -> Result<Window, SpoolError> {
         let (done, answer) = oneshot::channel();
-        let command = Command::Head { skip: skip.clone(), count, bytes, done };
-        self.commands.send(command).await.map_err(|_| SpoolError::Failed)?;
+        self.commands.send(Command::Read { wanted, done }).await.map_err(|_| SpoolError::Failed)?;
         answer.await.unwrap_or(Err(SpoolError::Failed))
     }
+}
+
+/// Runs the spool's thread, and says so when it panics.
+fn watched(state: Arc<State>, work: impl FnOnce() + Send + 'static) -> std::io::Result<JoinHandle<()>> {
+    struct Alarm(Arc<State>);
+    impl Drop for Alarm {
+        fn drop(&mut self) {
+            if std::thread::panicking() {
+                self.0.broke();
+            }
+        }
+    }
+    std::thread::Builder::new().name("spool".to_owned()).spawn(move || {
+        let _alarm = Alarm(state);
+        work();
+    })
 }
 
 impl Closing {
@@ -112,6 +140,7 @@ struct State {
     oldest: AtomicI64,
     failing: AtomicBool,
     appended: Notify,
+    broken: Shutdown,
     health: Component,
 }
 
@@ -124,6 +153,7 @@ impl State {
             oldest: AtomicI64::new(0),
             failing: AtomicBool::new(false),
             appended: Notify::new(),
+            broken: Shutdown::new(),
             health,
         }
     }
@@ -162,10 +192,23 @@ impl State {
         }
     }
 
+    fn is_failing(&self) -> bool {
+        self.failing.load(Ordering::Relaxed)
+    }
+
+    fn broke(&self) {
+        self.health.down("its thread has ended by a bug; the process stops");
+        self.broken.trigger();
+    }
+
+    /// Only a commit proves it: a full disk can be read.
     fn recovered(&self) {
-        if self.failing.load(Ordering::Relaxed) && self.failing.swap(false, Ordering::Relaxed) {
+        if self.is_failing() && self.failing.swap(false, Ordering::Relaxed) {
             self.health.up();
             tracing::info!("the spool can be written again");
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,12 +6,18 @@ use std::fs::{DirBuilder, File, OpenOptions};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
+use jiff::Timestamp;
 use redb::{Database, DatabaseError, ReadableDatabase as _, ReadableTable as _, StorageError, TableDefinition};
 use redb::{ReadableTableMetadata as _, WriteTransaction};
+
+use super::entry::spooled_at;
+use super::window::{Wanted, Window};
 
 const ENTRIES: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("entries");
 const TOTALS: TableDefinition<'_, &str, u64> = TableDefinition::new("totals");
 const BYTES: &str = "bytes";
+/// Filler that is written and taken out again, to find out whether the disk has room.
+const REHEARSAL: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("rehearsal");
 
 pub(super) const FILE: &str = "spool.redb";
 /// What is read was written a moment ago or is read once: there is little to gain from a larger one.
@@ -70,19 +76,30 @@ pub(super) struct Store {
 
 impl Store {
     /// Opens the file in `dir`, or makes both. After a crash it is as of the last commit that was acknowledged.
+    ///
+    /// All of it is read and checked, which tells a damaged file from a sound one in place of trusting it.
     pub(super) fn open(dir: &Path) -> Result<Self, OpenError> {
+        Self::open_at(dir, 0, true)
+    }
+
+    /// Opens the file again in the process that has checked it, as of the last commit: at once, however large it is.
+    /// New entries begin at `next`, so that an id is never used twice.
+    pub(super) fn reopen(dir: &Path, next: u64) -> Result<Self, OpenError> {
+        Self::open_at(dir, next, false)
+    }
+
+    fn open_at(dir: &Path, next: u64, check: bool) -> Result<Self, OpenError> {
         let path = dir.join(FILE);
         let unusable = |error: std::io::Error| OpenError::Unusable { path: path.clone(), cause: error.kind() };
         let damaged = |cause: String| OpenError::Damaged { path: path.clone(), cause };
         prepare(dir, &path).map_err(unusable)?;
-        // The check tells a damaged file from a sound one in place of trusting it.
-        let opened = Database::builder().set_cache_size(CACHE_BYTES).set_check_integrity_on_open(true).create(&path);
+        let opened = Database::builder().set_cache_size(CACHE_BYTES).set_check_integrity_on_open(check).create(&path);
         let database = opened.map_err(|error| match error {
             DatabaseError::DatabaseAlreadyOpen => OpenError::InUse(path.clone()),
             DatabaseError::Storage(StorageError::Io(error)) if !tells_of_damage(&error) => unusable(error),
             other => damaged(other.to_string()),
         })?;
-        let mut store = Self { database, path: path.clone(), next: 0, depth: Depth::default() };
+        let mut store = Self { database, path: path.clone(), next, depth: Depth::default() };
         store.read_depth().map_err(|error| match error.0 {
             redb::Error::Io(error) => unusable(error),
             other => damaged(other.to_string()),
@@ -99,11 +116,16 @@ impl Store {
             let last = entries.last().map_err(redb::Error::from)?.map(|(id, _)| id.value());
             let bytes = totals.get(BYTES).map_err(redb::Error::from)?.map_or(0, |bytes| bytes.value());
             let records = entries.len().map_err(redb::Error::from)?;
-            (last.map_or(0, |id| id.saturating_add(1)), Depth { records, bytes })
+            (last.map_or(0, |id| id.saturating_add(1)).max(self.next), Depth { records, bytes })
         };
         transaction.commit().map_err(redb::Error::from)?;
         (self.next, self.depth) = (next, depth);
         Ok(())
+    }
+
+    /// The id of the next entry.
+    pub(super) fn next(&self) -> u64 {
+        self.next
     }
 
     /// How much is in it.
@@ -121,11 +143,26 @@ impl Store {
         Ok(())
     }
 
+    /// Writes as much as an entry of `bytes` takes, and takes it out again: whether the disk has room.
+    pub(super) fn rehearse(&mut self, bytes: usize) -> Result<(), StoreError> {
+        for filler in [vec![0; bytes], Vec::new()] {
+            let transaction = self.begin()?;
+            let inserted =
+                transaction.open_table(REHEARSAL).map_err(redb::Error::from)?.insert(0, filler.as_slice()).map(drop);
+            inserted.map_err(redb::Error::from)?;
+            transaction.commit().map_err(redb::Error::from)?;
+        }
+        Ok(())
+    }
+
     /// In two phases, so two fsyncs. With one, redb takes a damaged last commit for one that a crash cut short, and goes
     /// back to the commit before: entries that were acknowledged would be gone without a word.
+    ///
+    /// And with what redb needs to open the file again without reading all of it.
     fn begin(&self) -> Result<WriteTransaction, redb::Error> {
         let mut transaction = self.database.begin_write()?;
         transaction.set_two_phase_commit(true);
+        transaction.set_quick_repair(true);
         Ok(transaction)
     }
 
@@ -152,28 +189,49 @@ impl Store {
         Ok(depth)
     }
 
-    /// The oldest entries but for `skip`, up to `count` and about `bytes`; at least one, if there is one.
-    pub(super) fn head(
-        &self,
-        skip: impl Fn(u64) -> bool,
-        count: usize,
-        bytes: usize,
-    ) -> Result<Vec<(u64, Vec<u8>)>, StoreError> {
+    /// What is `wanted`, but for the ids to `skip`.
+    pub(super) fn read(&self, wanted: &Wanted, skip: impl Fn(u64) -> bool) -> Result<Window, StoreError> {
         let transaction = self.database.begin_read().map_err(redb::Error::from)?;
         let entries = transaction.open_table(ENTRIES).map_err(redb::Error::from)?;
-        let (mut head, mut size) = (Vec::new(), 0);
-        for entry in entries.iter().map_err(redb::Error::from)? {
+        let mut window = Window::from(wanted.from);
+        for entry in entries.range(wanted.from..).map_err(redb::Error::from)? {
             let (id, entry) = entry.map_err(redb::Error::from)?;
-            if skip(id.value()) {
-                continue;
+            if !window.look_at(wanted, id.value(), entry.value(), &skip) {
+                return Ok(window);
             }
-            size += entry.value().len();
-            if head.len() >= count || (size > bytes && !head.is_empty()) {
+        }
+        window.is_last = true;
+        Ok(window)
+    }
+
+    /// The newest `count` entries, but for the ids to `skip`.
+    pub(super) fn newest(&self, count: usize, skip: impl Fn(u64) -> bool) -> Result<Vec<(u64, Vec<u8>)>, StoreError> {
+        let transaction = self.database.begin_read().map_err(redb::Error::from)?;
+        let entries = transaction.open_table(ENTRIES).map_err(redb::Error::from)?;
+        let mut newest = Vec::new();
+        for entry in entries.iter().map_err(redb::Error::from)?.rev() {
+            let (id, entry) = entry.map_err(redb::Error::from)?;
+            if newest.len() >= count {
                 break;
             }
-            head.push((id.value(), entry.value().to_vec()));
+            if !skip(id.value()) {
+                newest.push((id.value(), entry.value().to_vec()));
+            }
         }
-        Ok(head)
+        Ok(newest)
+    }
+
+    /// When the oldest entry, but for the ids to `skip`, was spooled.
+    pub(super) fn oldest(&self, skip: impl Fn(u64) -> bool) -> Result<Option<Timestamp>, StoreError> {
+        let transaction = self.database.begin_read().map_err(redb::Error::from)?;
+        let entries = transaction.open_table(ENTRIES).map_err(redb::Error::from)?;
+        for entry in entries.iter().map_err(redb::Error::from)? {
+            let (id, entry) = entry.map_err(redb::Error::from)?;
+            if !skip(id.value()) {
+                return Ok(spooled_at(entry.value()));
+            }
+        }
+        Ok(None)
     }
 
     /// Gives the disk back what an emptied spool no longer needs.
@@ -194,10 +252,19 @@ fn tells_of_damage(error: &std::io::Error) -> bool {
 
 /// Personal data lie here: the folder and the file are for us alone.
 fn prepare(dir: &Path, path: &Path) -> std::io::Result<()> {
+    let mut holders = vec![dir];
+    // Each folder that is made now is a name in the one above it.
+    while let Some(above) = holders.last().copied().filter(|holder| !holder.exists()).and_then(Path::parent) {
+        holders.push(above);
+    }
     DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
     OpenOptions::new().create(true).append(true).mode(0o600).open(path)?;
-    // The file's name is to be as durable as what is in it.
-    File::open(dir)?.sync_all()
+    // The names of the file and of new folders are to be as durable as what is in it.
+    for holder in holders {
+        let here = Path::new(".");
+        File::open(if holder.as_os_str().is_empty() { here } else { holder })?.sync_all()?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use std::os::unix::fs::PermissionsExt as _;
 
+use super::super::Entry;
 use super::*;
 
 fn none() -> BTreeSet<u64> {
@@ -13,7 +14,15 @@ fn entries(numbers: std::ops::Range<u8>) -> Vec<Vec<u8>> {
 }
 
 fn all(store: &Store) -> Vec<Vec<u8>> {
-    store.head(|_| false, 1000, usize::MAX).unwrap().into_iter().map(|(_, entry)| entry).collect()
+    read(store, 0, 1000, usize::MAX).entries.into_iter().map(|(_, entry)| entry).collect()
+}
+
+fn read(store: &Store, from: u64, count: usize, bytes: usize) -> Window {
+    store.read(&Wanted { from, count, bytes, ..Wanted::default() }, |_| false).unwrap()
+}
+
+fn ids(entries: &[(u64, Vec<u8>)]) -> Vec<u64> {
+    entries.iter().map(|(id, _)| *id).collect()
 }
 
 #[test]
@@ -23,14 +32,50 @@ fn entries_come_out_in_order_and_stay_until_removed() {
     store.change(&entries(0..3), &none()).unwrap();
     store.change(&entries(3..5), &[1].into()).unwrap();
     assert_eq!(store.depth(), Depth { records: 4, bytes: 12_000 });
-    assert_eq!(store.head(|id| id == 0, 2, usize::MAX).unwrap().iter().map(|(id, _)| *id).collect::<Vec<_>>(), [2, 3]);
-    assert_eq!(store.head(|_| false, 10, 1).unwrap().len(), 1, "one that is too large is read alone");
+    let window = read(&store, 1, 2, usize::MAX);
+    assert_eq!((ids(&window.entries), window.next, window.is_last), (vec![2, 3], 4, false));
+    let window = read(&store, window.next, 2, usize::MAX);
+    assert_eq!((ids(&window.entries), window.next, window.is_last), (vec![4], 5, true));
+    assert_eq!(ids(&store.newest(2, |id| id == 4).unwrap()), [3, 2]);
+    assert_eq!(read(&store, 0, 10, 1).entries.len(), 1, "one that is too large is read alone");
     drop(store);
     let mut store = Store::open(&dir.path().join("a/b")).unwrap();
     assert_eq!(store.depth(), Depth { records: 4, bytes: 12_000 });
     assert!(all(&store) == [entries(0..1), entries(2..5)].concat());
     store.change(&[], &(0..9).collect()).unwrap();
     assert_eq!(store.depth(), Depth::default());
+}
+
+#[test]
+fn entries_of_a_topic_are_passed_by() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut store = Store::open(dir.path()).unwrap();
+    let entry = |topic: &str| {
+        let entry = Entry { topic: topic.to_owned(), key: vec![], value: vec![], headers: vec![] };
+        entry.encode(Timestamp::UNIX_EPOCH)
+    };
+    let topics: Vec<_> = std::iter::repeat_n("gone", 5000).chain(["here"]).map(entry).collect();
+    store.change(&topics, &none()).unwrap();
+    let mut wanted = Wanted { count: 10, bytes: usize::MAX, but: ["gone".to_owned()].into(), ..Wanted::default() };
+    let window = store.read(&wanted, |_| false).unwrap();
+    assert!(window.entries.is_empty() && !window.is_last && window.next > 1000, "in parts: {}", window.next);
+    wanted.from = window.next;
+    assert_eq!(ids(&store.read(&wanted, |_| false).unwrap().entries), [5000]);
+}
+
+#[test]
+fn an_id_is_never_used_twice() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut store = Store::open(dir.path()).unwrap();
+    store.change(&entries(0..3), &none()).unwrap();
+    store.change(&[], &[0, 1, 2].into()).unwrap();
+    store.rehearse(100_000).unwrap();
+    let next = store.next();
+    drop(store);
+    let mut store = Store::reopen(dir.path(), next).unwrap();
+    assert_eq!(store.depth(), Depth::default());
+    store.change(&entries(3..4), &none()).unwrap();
+    assert_eq!(ids(&read(&store, 0, 10, usize::MAX).entries), [3]);
 }
 
 #[test]

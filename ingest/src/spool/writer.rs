@@ -11,16 +11,16 @@ use jiff::Timestamp;
 use tokio::sync::{mpsc, oneshot};
 
 use super::store::{Depth, Store, StoreError};
-use super::{SpoolError, State, entry};
+use super::window::{Wanted, Window};
+use super::{SpoolError, State};
 
 /// The most that one transaction takes: what waits behind it should not wait long.
 const BATCH_BYTES: usize = 8 * 1024 * 1024;
 const BATCH_COMMANDS: usize = 2048;
 /// How long after a failure the file is opened again.
 const REOPEN_PAUSE: Duration = Duration::from_millis(250);
-
-/// Oldest entries, with their ids.
-pub(super) type Head = Vec<(u64, Vec<u8>)>;
+/// How often it is tried, after a failure and without a record to write, whether the disk has room again.
+const REHEARSE_PAUSE: Duration = Duration::from_secs(1);
 
 /// What the thread is asked for.
 pub(super) enum Command {
@@ -32,11 +32,9 @@ pub(super) enum Command {
     Remove {
         ids: Vec<u64>,
     },
-    Head {
-        skip: BTreeSet<u64>,
-        count: usize,
-        bytes: usize,
-        done: oneshot::Sender<Result<Head, SpoolError>>,
+    Read {
+        wanted: Wanted,
+        done: oneshot::Sender<Result<Window, SpoolError>>,
     },
 }
 
@@ -47,16 +45,31 @@ pub(super) struct Writer {
     max_bytes: u64,
     state: Arc<State>,
     store: Option<Store>,
+    /// The id of the next entry, while there is no store to ask.
+    next: u64,
     reopen_at: Instant,
+    rehearse_at: Instant,
+    /// The size of what could not be written.
+    failed_bytes: usize,
     removed: BTreeSet<u64>,
     was_full: bool,
 }
 
 impl Writer {
     pub(super) fn new(dir: PathBuf, max_bytes: u64, store: Store, state: Arc<State>) -> Self {
-        let removed = BTreeSet::new();
-        let writer =
-            Self { dir, max_bytes, state, store: Some(store), reopen_at: Instant::now(), removed, was_full: false };
+        let now = Instant::now();
+        let writer = Self {
+            dir,
+            max_bytes,
+            state,
+            next: store.next(),
+            store: Some(store),
+            reopen_at: now,
+            rehearse_at: now,
+            failed_bytes: 0,
+            removed: BTreeSet::new(),
+            was_full: false,
+        };
         writer.report();
         writer
     }
@@ -69,10 +82,12 @@ impl Writer {
     }
 
     fn batch(&mut self, first: Command, commands: &mut mpsc::Receiver<Command>) {
-        let (mut add, mut waiting, mut bytes, mut heads) = (Vec::new(), Vec::new(), 0, Vec::new());
+        let (mut add, mut waiting, mut bytes, mut reads) = (Vec::new(), Vec::new(), 0, Vec::new());
         let mut next = Some(first);
         while let Some(command) = next {
             match command {
+                // Its request has given up and was answered with 503: the sender comes again.
+                Command::Append { done, .. } if done.is_closed() => {}
                 Command::Append { entry, done } => {
                     bytes += entry.len();
                     if self.has_room_for(bytes) {
@@ -84,15 +99,16 @@ impl Writer {
                     }
                 }
                 Command::Remove { ids } => self.removed.extend(ids),
-                Command::Head { skip, count, bytes, done } => heads.push((skip, count, bytes, done)),
+                Command::Read { wanted, done } => reads.push((wanted, done)),
             }
             let is_large = bytes >= BATCH_BYTES || add.len() >= BATCH_COMMANDS;
             next = if is_large { None } else { commands.try_recv().ok() };
         }
         self.change(&add, waiting);
-        for (skip, count, bytes, done) in heads {
-            let _ = done.send(self.head(&skip, count, bytes));
+        for (wanted, done) in reads {
+            let _ = done.send(self.read(&wanted));
         }
+        self.rehearse();
     }
 
     fn has_room_for(&self, bytes: usize) -> bool {
@@ -115,11 +131,17 @@ impl Writer {
         let removed = self.removed.clone();
         let changed = self.with_store(|store| store.change(add, &removed));
         if changed.is_ok() {
+            if !add.is_empty() {
+                self.has_room_again();
+            }
             self.removed.clear();
             if let Some(store) = &mut self.store {
                 store.shrink();
             }
             self.was_full = self.was_full && !self.has_room_for(BATCH_BYTES.min(self.quarter()));
+        }
+        if changed.is_err() {
+            self.failed_bytes = self.failed_bytes.max(add.iter().map(Vec::len).sum());
         }
         self.report();
         for done in waiting {
@@ -132,14 +154,38 @@ impl Writer {
         usize::try_from(self.max_bytes / 4).unwrap_or(usize::MAX)
     }
 
-    fn head(&mut self, skip: &BTreeSet<u64>, count: usize, bytes: usize) -> Result<Head, SpoolError> {
+    fn read(&mut self, wanted: &Wanted) -> Result<Window, SpoolError> {
         let removed = std::mem::take(&mut self.removed);
-        let head = self.with_store(|store| store.head(|id| skip.contains(&id) || removed.contains(&id), count, bytes));
+        let read = self.with_store(|store| {
+            let is_removed = |id| removed.contains(&id);
+            let mut window = store.read(wanted, is_removed)?;
+            let known: BTreeSet<_> = window.entries.iter().map(|(id, _)| *id).collect();
+            let newest = store.newest(wanted.newest, |id| is_removed(id) || known.contains(&id))?;
+            window.entries.extend(newest.into_iter().rev());
+            Ok((window, store.oldest(is_removed)?))
+        });
         self.removed = removed;
-        let head = head?;
-        let oldest = head.first().and_then(|(_, bytes)| entry::spooled_at(bytes)).map_or(0, Timestamp::as_millisecond);
-        self.state.oldest.store(oldest, Ordering::Relaxed);
-        Ok(head)
+        let (window, oldest) = read?;
+        self.state.oldest.store(oldest.map_or(0, Timestamp::as_millisecond), Ordering::Relaxed);
+        Ok(window)
+    }
+
+    /// After a failure, writes something of the size that failed: nobody else may ask for a commit any more, and that
+    /// the file can be read, or something taken out of it, proves nothing.
+    fn rehearse(&mut self) {
+        let now = Instant::now();
+        if self.state.is_failing() && now >= self.rehearse_at {
+            self.rehearse_at = now + REHEARSE_PAUSE;
+            let bytes = self.failed_bytes;
+            if self.with_store(|store| store.rehearse(bytes)).is_ok() {
+                self.has_room_again();
+            }
+        }
+    }
+
+    fn has_room_again(&mut self) {
+        self.failed_bytes = 0;
+        self.state.recovered();
     }
 
     /// Does something with the file. After a failure it has to be opened again, which brings it back to the last
@@ -150,11 +196,9 @@ impl Writer {
         }
         let store = self.store.as_mut().ok_or(SpoolError::Failed)?;
         match work(store) {
-            Ok(done) => {
-                self.state.recovered();
-                Ok(done)
-            }
+            Ok(done) => Ok(done),
             Err(error) => {
+                self.next = store.next();
                 self.store = None;
                 self.failed(&error);
                 Err(SpoolError::Failed)
@@ -166,7 +210,7 @@ impl Writer {
         if Instant::now() < self.reopen_at {
             return Err(SpoolError::Failed);
         }
-        match Store::open(&self.dir) {
+        match Store::reopen(&self.dir, self.next) {
             Ok(store) => {
                 self.store = Some(store);
                 Ok(())
