@@ -12,6 +12,7 @@ mod front_door;
 mod histories;
 mod limits;
 mod openapi;
+mod relay;
 mod releases;
 mod retries;
 mod rules;
