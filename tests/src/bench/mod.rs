@@ -13,6 +13,7 @@ mod report;
 mod retrier;
 mod stripe;
 mod usage;
+pub mod waiting;
 
 use std::panic::AssertUnwindSafe;
 

@@ -1,14 +1,13 @@
 //! A million records wait, a thousand a second are due, and a backlog is drained.
 
 mod due;
-mod records;
 
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
 use self::due::DueTopic;
-use self::records::{Spacing, records};
+use super::waiting::{Spacing, records};
 use super::{Figure, Stopwatch, Usage, load};
 use crate::kafka::Kafka;
 use crate::sandbox::{Env, NO_STRIPE, service_env};
@@ -46,7 +45,7 @@ pub(super) async fn run() -> Vec<Figure> {
 
 async fn fill(kafka: &Kafka, tier: &str, count: u32, due: Spacing) {
     let (brokers, topic) = (kafka.brokers().to_owned(), format!("calendly.events.retry.{tier}"));
-    let filled = tokio::task::spawn_blocking(move || load::fill(&brokers, &topic, records(count, due)));
+    let filled = tokio::task::spawn_blocking(move || load::fill(&brokers, &topic, records(0..count, due)));
     filled.await.expect("the records can be written");
 }
 

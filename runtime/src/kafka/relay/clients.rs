@@ -36,6 +36,9 @@ pub(super) fn producer(config: &KafkaConfig, settings: &RelaySettings, life: &Sh
         .set("message.timeout.ms", "8000")
         .set("message.max.bytes", MAX_RECORD_BYTES.to_string())
         .set("linger.ms", "0")
+        // A transaction that follows upon another is asked to wait until the brokers have marked the end of that one
+        // everywhere, some milliseconds. With the default it would wait for 100 ms, several times over.
+        .set("retry.backoff.ms", "5")
         .set("compression.type", "lz4")
         // No reservation. Less than the largest record, and that one would stay where it is for ever.
         .set("queue.buffering.max.kbytes", (2 * MAX_RECORD_BYTES / 1024).to_string())

@@ -1,6 +1,7 @@
 //! Records as the processor leaves them in a tier.
 
 use std::fmt::Write as _;
+use std::ops::Range;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -10,18 +11,20 @@ use schemas::ladder::ErrorClass;
 use schemas::{Headers, RetryHeaders};
 use uuid::Uuid;
 
-use crate::bench::load::Load;
+use super::load::Load;
 
 /// When records are due: the first, and each one after it this much later.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Spacing {
-    pub(super) first: Timestamp,
-    pub(super) interval: Duration,
+pub struct Spacing {
+    /// When the first is due.
+    pub first: Timestamp,
+    /// How much later each next one is.
+    pub interval: Duration,
 }
 
 impl Spacing {
     /// All at once.
-    pub(super) fn at(moment: Timestamp) -> Self {
+    pub fn at(moment: Timestamp) -> Self {
         Self { first: moment, interval: Duration::ZERO }
     }
 }
@@ -31,10 +34,12 @@ const TEXT: &str = r#"{"event":"invitee.created","payload":{"cancel_url":"https:
 "Some One","status":"active","timezone":"Europe/Berlin","rescheduled":false,"tracking":{"utm_source":null},"event":
 "https://api.calendly.com/scheduled_events/","questions_and_answers":[],"text_reminder_number":null}}"#;
 
-pub(super) fn records(count: u32, due: Spacing) -> impl Iterator<Item = Load> {
+/// One record for each number, which its key ends in.
+pub fn records(numbers: Range<u32>, due: Spacing) -> impl Iterator<Item = Load> {
+    let begin = numbers.start;
     let mut headers = None;
-    (0..count).map(move |number| {
-        let due_at = due.first + due.interval * number;
+    numbers.map(move |number| {
+        let due_at = due.first + due.interval * (number - begin);
         let reusable = headers.take().filter(|(at, _)| *at == due_at).map(|(_, headers)| headers);
         let made = reusable.unwrap_or_else(|| retry_headers(due_at));
         headers = Some((due_at, made.clone()));
