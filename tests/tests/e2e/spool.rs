@@ -10,6 +10,9 @@ use tests::process::{Signal, send};
 use tests::sandbox::{CALENDLY_SIGNING_KEY, Env, NO_STRIPE};
 use tests::{Binary, Sandbox, Service, eventually, rundir, shared};
 
+use tokio::sync::oneshot;
+use tokio::task::{JoinHandle, JoinSet};
+
 use crate::world::PATIENCE;
 
 /// Unoptimised code on a machine that runs other tests as well takes less.
@@ -19,7 +22,8 @@ const NOBODY: &str = "127.0.0.1:9";
 /// Deliveries at a steady rate, whatever becomes of them.
 struct Load {
     answers: Arc<Mutex<Vec<Answer>>>,
-    sending: tokio::task::JoinHandle<()>,
+    stop: oneshot::Sender<()>,
+    sending: JoinHandle<()>,
 }
 
 #[derive(Clone)]
@@ -34,12 +38,17 @@ impl Load {
         let answers = Arc::new(Mutex::new(Vec::new()));
         let sender = Sender::new(&format!("{url}/webhooks/calendly"), CALENDLY_SIGNING_KEY);
         let all = answers.clone();
+        let (stop, mut stopped) = oneshot::channel();
         let sending = tokio::spawn(async move {
             let mut tick = tokio::time::interval(Duration::from_secs(1) / PER_SECOND);
+            let mut under_way = JoinSet::new();
             loop {
-                tick.tick().await;
+                tokio::select! {
+                    _ = &mut stopped => break,
+                    _ = tick.tick() => {}
+                }
                 let (sender, all) = (sender.clone(), all.clone());
-                tokio::spawn(async move {
+                under_way.spawn(async move {
                     let body = Invitee::random().created().body();
                     let event_id = schemas::calendly::Delivery::parse(&body).unwrap().event_id().to_string();
                     let started = Instant::now();
@@ -47,14 +56,15 @@ impl Load {
                     all.lock().unwrap().push(Answer { event_id, status, took: started.elapsed() });
                 });
             }
+            under_way.join_all().await;
         });
-        Self { answers, sending }
+        Self { answers, stop, sending }
     }
 
     /// Stops, and waits for what is under way.
     async fn stop(self) -> Vec<Answer> {
-        self.sending.abort();
-        tokio::time::sleep(Duration::from_secs(5).min(PATIENCE)).await;
+        let _ = self.stop.send(());
+        tokio::time::timeout(PATIENCE, self.sending).await.expect("every delivery is answered").unwrap();
         self.answers.lock().unwrap().clone()
     }
 }
@@ -169,6 +179,70 @@ async fn nothing_is_lost_when_ingest_is_killed_five_times() {
     assert!(missing.is_empty(), "{} of {} are lost: {missing:?}", missing.len(), accepted.len());
 }
 
+async fn accepted_so_far(ingest: &Service) -> f64 {
+    ingest.metrics().await.sum("webhook_requests_total", &[("outcome", "accepted")])
+}
+
+/// Kafka takes nothing for a moment, which is noticed; then deliveries reach it directly again.
+async fn hiccup(kafka: &Kafka, ingest: &Service, sandbox: &Sandbox) {
+    let load = Load::start(&sandbox.ingest_url());
+    eventually(PATIENCE, "deliveries to reach Kafka", async || (accepted_so_far(ingest).await > 0.0).then_some(()))
+        .await;
+    kafka.freeze();
+    let noticed = "Kafka does not take records in time";
+    eventually(PATIENCE, "the hiccup to be noticed", async || ingest.stderr().contains(noticed).then_some(())).await;
+    seconds(1).await;
+    kafka.thaw();
+    load.stop().await;
+    let sender = Sender::new(&format!("{}/webhooks/calendly", sandbox.ingest_url()), CALENDLY_SIGNING_KEY);
+    eventually(PATIENCE, "deliveries to reach Kafka directly again", async || {
+        let before = accepted_so_far(ingest).await;
+        let _ = sender.send(Invitee::random().created().body()).await.unwrap();
+        (accepted_so_far(ingest).await > before).then_some(())
+    })
+    .await;
+}
+
+/// More entries than are under way at once, for a topic that is not there any more, lie before all others.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_arrive_does_not_keep_the_rest_from_kafka() {
+    let (kafka, sandbox, mut env) = with_own_kafka("undeliverable").await;
+    let mut former = env.clone();
+    former.insert("KAFKA_BROKERS".to_owned(), NOBODY.to_owned());
+    former.insert("TOPIC_PREFIX".to_owned(), "former.".to_owned());
+    let ingest = Service::spawn(Binary::Ingest, &former);
+    is_alive(&ingest).await;
+    let sender = Sender::new(&format!("{}/webhooks/calendly", sandbox.ingest_url()), CALENDLY_SIGNING_KEY);
+    let mut sending = JoinSet::new();
+    for _ in 0..300 {
+        let sender = sender.clone();
+        sending.spawn(async move { sender.send(Invitee::random().created().body()).await.unwrap().0 });
+    }
+    assert_eq!(sending.join_all().await, [200; 300]);
+    ingest.sigterm();
+    assert_eq!(ingest.wait_exit(PATIENCE).await.code(), Some(0), "{}", ingest.stderr());
+
+    let ingest = Service::spawn(Binary::Ingest, &env);
+    ingest.wait_ready(PATIENCE).await;
+    hiccup(&kafka, &ingest, &sandbox).await;
+    eventually(PATIENCE, "all others to leave the spool", async || {
+        (ingest.metrics().await.sum("spool_records", &[]) == 300.0).then_some(())
+    })
+    .await;
+    ingest.sigterm();
+    assert_eq!(ingest.wait_exit(PATIENCE).await.code(), Some(0), "{}", ingest.stderr());
+
+    // And when they fill the spool, the deliveries themselves find Kafka again.
+    env.insert("SPOOL_MAX_BYTES".to_owned(), "1000".to_owned());
+    let ingest = Service::spawn(Binary::Ingest, &env);
+    ingest.wait_ready(PATIENCE).await;
+    hiccup(&kafka, &ingest, &sandbox).await;
+    let stderr = ingest.stderr();
+    assert!(stderr.contains("former.calendly.events"), "the topic is named: {stderr}");
+    assert_eq!(ingest.metrics().await.sum("spool_records", &[]), 300.0);
+    assert!(ingest.metrics().await.sum("spool_oldest_record_seconds", &[]) > 0.0);
+}
+
 /// Ingest with a Kafka that never comes, in a sandbox.
 async fn without_kafka(name: &str, more: &[(&str, &str)]) -> (Sandbox, Env) {
     let sandbox = Sandbox::new(name).await;
@@ -232,8 +306,13 @@ async fn a_disk_without_room_is_survived() {
     })
     .await;
     assert!(taken > 0, "{}", ingest.stderr());
-    let (_, body) = ingest.ready().await.unwrap();
-    assert_eq!(body["checks"]["spool"]["status"], "down", "{body}");
+    // It says so, and keeps saying so, though the file can be read.
+    let until = Instant::now() + Duration::from_secs(3);
+    while Instant::now() < until {
+        let (_, body) = ingest.ready().await.unwrap();
+        assert_eq!(body["checks"]["spool"]["status"], "down", "{body}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
 
     let lifted = std::process::Command::new("prlimit")
         .args(["--fsize=unlimited", "--pid", &ingest.pid().to_string()])
@@ -247,6 +326,9 @@ async fn a_disk_without_room_is_survived() {
     })
     .await;
     assert_eq!(ingest.ready().await.unwrap().1["checks"]["spool"]["status"], "up");
+    for line in ["the spool cannot be written", "the spool can be written again"] {
+        assert_eq!(ingest.stderr().matches(line).count(), 1, "{}", ingest.stderr());
+    }
     assert_eq!(ingest.metrics().await.sum("spool_records", &[]), f64::from(taken));
 
     // A second process in the same folder is told so, in one line.
