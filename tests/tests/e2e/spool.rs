@@ -345,7 +345,11 @@ async fn a_disk_without_room_is_survived() {
     ingest.wait_exit(PATIENCE).await;
     let again = Service::spawn(Binary::Ingest, &env);
     is_alive(&again).await;
-    assert_eq!(again.metrics().await.sum("spool_records", &[]), f64::from(taken));
+    // Counted while it is opened, which may take longer than it takes to answer.
+    eventually(PATIENCE, "the spool to be counted", async || {
+        (again.metrics().await.sum("spool_records", &[]) == f64::from(taken)).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test]
