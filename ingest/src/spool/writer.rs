@@ -167,6 +167,7 @@ impl Writer {
         self.removed = removed;
         let (window, oldest) = read?;
         self.state.oldest.store(oldest.map_or(0, Timestamp::as_millisecond), Ordering::Relaxed);
+        self.state.show();
         Ok(window)
     }
 
