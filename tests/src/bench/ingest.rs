@@ -97,7 +97,8 @@ async fn measure(
     (count, first): (usize, u64),
     per_second: Option<f64>,
 ) -> (Measured, Run) {
-    let (_, requests) = tokio::task::spawn_blocking(move || requests(count, first)).await.expect("requests can be made");
+    let (_, requests) =
+        tokio::task::spawn_blocking(move || requests(count, first)).await.expect("requests can be made");
     let watch = Stopwatch::start(pid);
     let run = send(addr, requests, SECONDS, per_second).await;
     assert_eq!(run.failed, 0, "{name}: requests failed");
