@@ -26,7 +26,8 @@ impl Spans {
         );
         let trace = continue_trace(&exported, Some(header(record, TRACEPARENT)));
         link(&exported, header(record, FAILED_TRACEPARENT));
-        let logged = tracing::info_span!("event", event_id, trace_id = format_args!("{:032x}", trace.trace_id));
+        // At a level that no RUST_LOG takes away: its fields belong to every line.
+        let logged = tracing::error_span!("event", event_id, trace_id = format_args!("{:032x}", trace.trace_id));
         Self { exported, logged }
     }
 
