@@ -20,6 +20,9 @@ use crate::telemetry::SPANS;
 
 mod pulse;
 
+/// How long after its time limit a report may come: librdkafka looks once a second for records whose time is up.
+const GRACE: Duration = Duration::from_secs(3);
+
 /// A record to be sent.
 #[derive(Debug)]
 pub struct OutgoingRecord<'a> {
@@ -84,6 +87,8 @@ struct Shared {
     client: ClientConfig,
     current: RwLock<FutureProducer<ProducerTelling>>,
     pulse: Pulse,
+    /// When a report is not waited for any longer.
+    overdue: Duration,
 }
 
 impl Producer {
@@ -95,7 +100,8 @@ impl Producer {
         for reason in SendError::REASONS {
             metrics::counter!(KAFKA_SEND_FAILURES, "reason" => reason).increment(0);
         }
-        Ok(Self { shared: Arc::new(Shared { config: config.clone(), client, current, pulse: Pulse::default() }) })
+        let (config, pulse, overdue) = (config.clone(), Pulse::default(), delivery_timeout + GRACE);
+        Ok(Self { shared: Arc::new(Shared { config, client, current, pulse, overdue }) })
     }
 
     /// Sends one record and waits until the brokers have it on all in-sync replicas.
@@ -112,13 +118,18 @@ impl Producer {
             Ok(delivery) => delivery,
             Err((error, _)) => return Err(self.failed(record.topic, classify(&error))),
         };
-        match delivery.await {
-            Ok(Ok(report)) => {
+        match tokio::time::timeout(self.shared.overdue, delivery).await {
+            Ok(Ok(Ok(report))) => {
                 self.shared.pulse.beat();
                 Ok(Delivered { partition: report.partition, offset: report.offset })
             }
-            Ok(Err((error, _))) => Err(self.failed(record.topic, classify(&error))),
-            Err(_) => Err(SendError::NotDelivered("the producer was closed".to_owned())),
+            Ok(Ok(Err((error, _)))) => Err(self.failed(record.topic, classify(&error))),
+            Ok(Err(_)) => Err(SendError::NotDelivered("the producer was closed".to_owned())),
+            // A client that has lost its brokers may not even keep its own time limit.
+            Err(_) => {
+                let error = SendError::NotDelivered("no delivery report came at all".to_owned());
+                Err(self.failed(record.topic, error))
+            }
         }
     }
 

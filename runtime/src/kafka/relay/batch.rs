@@ -63,6 +63,11 @@ impl Batch {
         self.records == 0
     }
 
+    /// How many records.
+    pub(super) fn len(&self) -> usize {
+        self.records
+    }
+
     pub(super) fn is_full(&self) -> bool {
         self.records >= MAX_RECORDS || self.bytes >= MAX_BYTES
     }

@@ -65,12 +65,20 @@ pub(super) fn setup(error: KafkaError) -> Ended {
     Ended::Setup(SetupError::from(error))
 }
 
+/// How often a producer asks for its transactional id, two seconds each. One that has no answer by then is replaced: it
+/// has been seen to wait for ever for a coordinator that others were served by.
+const INIT_TRIES: u32 = 10;
+
 /// Waits for the brokers in short steps, so that a shutdown is noticed.
 fn init_transactions(producer: &Producer, life: &Shutdown) -> Result<(), Ended> {
+    let mut tries = 1;
     loop {
         match producer.init_transactions(Duration::from_secs(2)) {
             Ok(()) => return Ok(()),
-            Err(KafkaError::Transaction(error)) if error.is_retriable() && !life.is_cancelled() => {
+            Err(KafkaError::Transaction(error))
+                if error.is_retriable() && tries < INIT_TRIES && !life.is_cancelled() =>
+            {
+                tries += 1;
                 tracing::debug!(%error, "the transaction coordinator is not there yet");
             }
             Err(error) => return Err(error.into()),
