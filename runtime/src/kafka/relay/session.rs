@@ -13,6 +13,7 @@ use super::batch::Batch;
 use super::clients::{Producer, consumer_config, producer, setup};
 use super::context::RelayContext;
 use super::head::{Head, Outgoing};
+use super::trace::release_span;
 use super::{RelaySettings, Timetable};
 use crate::kafka::client::SetupError;
 use crate::kafka::config::KafkaConfig;
@@ -121,10 +122,19 @@ impl<'a, T: Timetable> Session<'a, T> {
         self.heads.extend(assigned);
         if self.told.elapsed() > TELL {
             self.told = Instant::now();
-            let held = self.heads.iter().filter(|head| head.due_at().is_some());
-            self.consumer.context().set_held(held.map(|head| head.partition().clone()).collect());
+            self.tell();
         }
         Ok(())
+    }
+
+    fn tell(&self) {
+        let held = self.heads.iter().filter(|head| head.due_at().is_some());
+        self.consumer.context().set_held(held.map(|head| head.partition().clone()).collect());
+        for topic in &self.settings.topics {
+            let heads = self.heads.iter().filter(|head| head.partition().0 == *topic);
+            let first_due = heads.filter_map(Head::due_at).min();
+            self.timetable.waiting(topic, self.consumer.context().waiting(topic), first_due);
+        }
     }
 
     fn time_to_wait(&self) -> Duration {
@@ -140,6 +150,7 @@ impl<'a, T: Timetable> Session<'a, T> {
         if let Err(error) = moved {
             // Spares readers the wait for the transaction's timeout.
             let aborted = self.producer.abort_transaction(STEP);
+            batch.fail();
             if !is_outdated(&error) || aborted.is_err() {
                 return Err(error.into());
             }
@@ -169,6 +180,7 @@ impl<'a, T: Timetable> Session<'a, T> {
                     let begin = batch.is_empty();
                     let bytes = record.value.map_or(0, <[u8]>::len);
                     batch.add(&partition, record.offset, record.due_at, bytes);
+                    batch.trace(release_span(&partition.0, &self.settings.target, &record));
                     if begin {
                         self.producer.begin_transaction()?;
                     }
