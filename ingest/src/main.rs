@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    runtime::entry::main("ingest", env!("CARGO_PKG_VERSION"), ingest::run)
+    runtime::entry::main("ingest", env!("CARGO_PKG_VERSION"), ingest::ADMIN_ADDR, ingest::run)
 }
