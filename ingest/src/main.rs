@@ -7,5 +7,5 @@ use std::process::ExitCode;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    runtime::entry::main("ingest", env!("CARGO_PKG_VERSION"), ingest::run)
+    runtime::entry::main("ingest", env!("CARGO_PKG_VERSION"), ingest::ADMIN_ADDR, ingest::run)
 }

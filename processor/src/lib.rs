@@ -19,4 +19,4 @@ pub mod stripe;
 pub mod sweep;
 
 pub use config::Config;
-pub use start::run;
+pub use start::{ADMIN_ADDR, run};

@@ -35,10 +35,13 @@ const DELIVERY_TIMEOUT: Duration = Duration::from_secs(10);
 const FLUSH: Duration = Duration::from_secs(3);
 const DATABASE_INTERVAL: Duration = Duration::from_secs(2);
 
+/// Default of `ADMIN_ADDR`.
+pub const ADMIN_ADDR: &str = "127.0.0.1:9465";
+
 /// Reads the configuration and runs until shutdown.
 pub async fn run(env: Env, shutdown: Shutdown) -> anyhow::Result<()> {
     let config = Config::from_env(&env)?;
-    let admin = Admin::from_env(&env, "127.0.0.1:9465")?;
+    let admin = Admin::from_env(&env, ADMIN_ADDR)?;
     let health = Health::new();
     let (kafka_health, database_health) = (health.component("kafka"), health.component("postgres"));
     let (consumer_health, breaker_health) = (health.component("consumer"), health.component("breaker"));

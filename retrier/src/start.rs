@@ -16,11 +16,14 @@ use uuid::Uuid;
 
 use crate::timetable::Tiers;
 
+/// Default of `ADMIN_ADDR`.
+pub const ADMIN_ADDR: &str = "127.0.0.1:9466";
+
 /// Reads the configuration and runs until shutdown.
 pub async fn run(env: Env, shutdown: Shutdown) -> anyhow::Result<()> {
     let kafka = KafkaConfig::from_env(&env)?;
     let ladder = env.parse("RETRY_DELAYS", RetryLadder::default())?;
-    let admin = Admin::from_env(&env, "127.0.0.1:9466")?;
+    let admin = Admin::from_env(&env, ADMIN_ADDR)?;
 
     let health = Health::new();
     let (kafka_health, relay_health) = (health.component("kafka"), health.component("relay"));

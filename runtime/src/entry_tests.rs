@@ -5,11 +5,14 @@ fn given(arguments_given: &[&str]) -> Arguments {
 }
 
 #[test]
-fn help_and_version_are_the_only_arguments() {
+fn help_version_and_healthcheck_are_the_only_arguments() {
     assert_eq!(given(&[]), Arguments::None);
+    assert_eq!(given(&["--healthcheck"]), Arguments::Healthcheck);
     assert_eq!(given(&["--version"]), Arguments::Print("ingest 1.2.3\n".to_owned()));
     assert!(matches!(given(&["--help"]), Arguments::Print(text) if text.contains("Usage: ingest ")));
-    for wrong in [&["--port"][..], &["serve"], &["--help", "--version"], &["--", "--help"], &[""]] {
+    for wrong in
+        [&["--port"][..], &["serve"], &["--help", "--version"], &["--healthcheck", "now"], &["--", "--help"], &[""]]
+    {
         assert!(matches!(given(wrong), Arguments::Wrong(line) if !line.contains('\n')), "{wrong:?}");
     }
 }
