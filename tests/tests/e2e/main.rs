@@ -14,6 +14,7 @@ mod histories;
 mod limits;
 mod locks;
 mod openapi;
+mod ops;
 mod relay;
 mod releases;
 mod retries;
