@@ -11,6 +11,7 @@ pub mod otlp;
 pub mod ports;
 pub mod postgres;
 pub mod process;
+pub mod prometheus;
 pub mod proxy;
 pub mod rundir;
 pub mod sandbox;

@@ -15,6 +15,7 @@ mod limits;
 mod locks;
 mod metrics;
 mod openapi;
+mod ops;
 mod privacy;
 mod relay;
 mod releases;
