@@ -52,6 +52,8 @@ impl Timetable for AtOnce {
     }
 
     fn moved(&self, _: &str, _: &[Timestamp], _: Timestamp) {}
+
+    fn waiting(&self, _: &str, _: u64, _: Option<Timestamp>) {}
 }
 
 struct Relay {
