@@ -116,9 +116,10 @@ async fn transaction<'s>(
     #[expect(clippy::cast_precision_loss, reason = "a batch is small")]
     metrics::histogram!(DATABASE_TRANSACTION_REQUESTS).record(requests.len() as f64);
     span.record("outcome", outcome);
-    match &answers {
-        Ok(answers) => money::count(answers),
-        Err(_) => _ = span.record("otel.status_code", "ERROR"),
+    if let Ok(answers) = &answers {
+        money::count(answers);
+    } else {
+        span.record("otel.status_code", "ERROR");
     }
     answers
 }
