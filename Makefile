@@ -32,7 +32,7 @@ lint: setup ## Formatting, clippy, documentation, dependency rules, scripts
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS=-Dwarnings cargo doc --locked --workspace --no-deps
 	scripts/deny.sh
-	for script in .ci/run scripts/*.sh; do bash -n "$$script"; done
+	for script in .ci/run scripts/*.sh ops/*/*.sh; do bash -n "$$script"; done
 	scripts/check-hygiene.sh
 
 bench: build ## Measure against targets (ONLY=retrier: one scenario, STRICT=1: a missed target fails)
