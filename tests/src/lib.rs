@@ -7,6 +7,7 @@ pub mod chaos;
 pub mod demo;
 pub mod kafka;
 pub mod metrics;
+pub mod otlp;
 pub mod ports;
 pub mod postgres;
 pub mod process;
