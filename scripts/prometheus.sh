@@ -27,7 +27,7 @@ link_installed() {
 # apt with lists and cache of our own: the system's may be empty, stale, or another's to change.
 own_apt() {
     mkdir -p "$tools/apt/lists/partial" "$tools/apt/cache/archives/partial"
-    apt-get -qq -o Dir::State::lists="$tools/apt/lists" -o Dir::Cache="$tools/apt/cache" -o Debug::NoLocking=1 \
+    timeout 300 apt-get -qq -o Dir::State::lists="$tools/apt/lists" -o Dir::Cache="$tools/apt/cache" -o Debug::NoLocking=1 \
         -o APT::Sandbox::User=root "$@"
 }
 
@@ -38,7 +38,7 @@ unpack_packages() {
     echo "prometheus: fetching Debian's packages (30 MB, once) …" >&2
     (
         cd "$part"
-        apt-get -qq -o APT::Sandbox::User=root download "${packages[@]}" >/dev/null 2>&1 ||
+        timeout 300 apt-get -qq -o APT::Sandbox::User=root download "${packages[@]}" >/dev/null 2>&1 ||
             { own_apt update && own_apt download "${packages[@]}"; } >&2
     )
     for deb in "$part"/*.deb; do dpkg -x "$deb" "$part"; done

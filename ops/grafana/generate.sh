@@ -5,18 +5,24 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 here=ops/grafana
 tools=${CARGO_TARGET_DIR:-target}/tools/grafana
+python=$tools/venv/bin/python
 
-if ! cmp -s "$here/requirements.txt" "$tools/requirements.txt"; then
+# The second question is for a target folder that is older than the system's Python.
+has_packages() {
+    cmp -s "$here/requirements.txt" "$tools/requirements.txt" &&
+        "$python" -c 'import grafana_foundation_sdk, mypy' 2>/dev/null
+}
+if ! has_packages; then
     echo "grafana: fetching Grafana's types (15 MB, once) …" >&2
     rm -rf "$tools"
     mkdir -p "$tools"
     python3 -m venv "$tools/venv" >&2
-    "$tools/venv/bin/pip" install --quiet --disable-pip-version-check --requirement "$here/requirements.txt" >&2
+    "$python" -m pip install --quiet --disable-pip-version-check --requirement "$here/requirements.txt" >&2
     cp "$here/requirements.txt" "$tools/"
 fi
 
 export PYTHONDONTWRITEBYTECODE=1
 if [ "${1:-}" = --check ]; then
-    "$tools/venv/bin/mypy" --strict --no-error-summary --cache-dir "$tools/mypy" "$here"/source/*.py
+    "$python" -m mypy --strict --no-error-summary --cache-dir "$tools/mypy" "$here"/source/*.py
 fi
-exec "$tools/venv/bin/python" "$here/source" "$here/dashboards" "$@"
+exec "$python" "$here/source" "$here/dashboards" "$@"
