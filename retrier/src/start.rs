@@ -6,8 +6,8 @@ use runtime::admin::Admin;
 use runtime::env::Env;
 use runtime::health::Health;
 use runtime::kafka::relay::{self, RelaySettings};
-use runtime::kafka::{KafkaConfig, TopicError, ensure_topics, watch_brokers};
-use runtime::metrics::{CONSUMER_LAG, RETRIES_RELEASED};
+use runtime::kafka::{KafkaConfig, TopicError, ensure_topics, watch_brokers, watch_depth};
+use runtime::metrics::{CONSUMER_LAG, DLQ_RECORDS, RETRIES_RELEASED};
 use runtime::shutdown::Shutdown;
 use schemas::headers::names::RETRY_DUE_AT;
 use schemas::ladder::RetryLadder;
@@ -35,6 +35,8 @@ pub async fn run(env: Env, shutdown: Shutdown) -> anyhow::Result<()> {
         Err(TopicError::Stopped) => return Ok(()),
         Err(error) => return Err(error.into()),
     }
+
+    watch_depth(&kafka, topics.dlq(), metrics::gauge!(DLQ_RECORDS), shutdown.clone())?;
 
     // With a name of its own a restarted replica fences its former self at once. Without one the id is random, and what
     // a killed replica left open is aborted by the brokers after the transaction's timeout.

@@ -46,7 +46,7 @@ where
     install_crypto();
     match tokio::runtime::Runtime::new() {
         Ok(runtime) => {
-            let code = runtime.block_on(supervise(service, Env::from_process(), run));
+            let code = runtime.block_on(supervise((service, version), Env::from_process(), run));
             runtime.shutdown_timeout(THREADS_DEADLINE);
             ExitCode::from(code)
         }
@@ -98,7 +98,7 @@ fn arguments(mut given: impl Iterator<Item = OsString>, service: &str, version: 
     }
 }
 
-async fn supervise<F, Run>(service: &'static str, env: Env, run: F) -> u8
+async fn supervise<F, Run>((service, version): (&'static str, &str), env: Env, run: F) -> u8
 where
     F: FnOnce(Env, Shutdown) -> Run,
     Run: Future<Output = anyhow::Result<()>> + Send + 'static,
@@ -108,6 +108,10 @@ where
         Err(error) => return failed(service, &error),
     };
     let shutdown = Shutdown::new();
+    // An error comes back when the service asks for the recorder.
+    if crate::metrics::install().is_ok() {
+        crate::metrics::tell_build(service, version);
+    }
     // A task of its own, so that code that blocks its thread cannot keep the signals from being seen.
     let mut running = tokio::spawn(run(env, shutdown.clone()));
     let code = tokio::select! {

@@ -37,7 +37,7 @@ where
     F: FnOnce(Env, Shutdown) -> Run,
     Run: Future<Output = anyhow::Result<()>> + Send + 'static,
 {
-    supervise("test", Env::from_pairs([("RUST_LOG", "off")]), run).await
+    supervise(("test", "0"), Env::from_pairs([("RUST_LOG", "off")]), run).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -48,5 +48,5 @@ async fn how_a_service_ends_is_its_exit_code() {
     let panicking = supervised(|_, _| async { Err(anyhow::anyhow!("{}", [0][std::env::args().count() + 1])) });
     assert_eq!(panicking.await, EXIT_FAILED);
     let env = Env::from_pairs([("LOG_FORMAT", "xml")]);
-    assert_eq!(supervise("test", env, |_, _| async { Ok(()) }).await, EXIT_CONFIG);
+    assert_eq!(supervise(("test", "0"), env, |_, _| async { Ok(()) }).await, EXIT_CONFIG);
 }
