@@ -18,6 +18,7 @@ pub mod shared;
 pub mod story;
 pub mod stripe;
 mod table;
+pub mod tls;
 pub mod wait;
 
 pub use sandbox::Sandbox;
