@@ -89,6 +89,18 @@ impl From<tokio_postgres::Error> for StoreError {
     }
 }
 
+/// What the server said, if it was the server: refinery's own text leaves that out.
+pub(super) fn migration(error: &refinery::Error) -> StoreError {
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        if let Some(db) = inner.downcast_ref::<tokio_postgres::Error>().and_then(tokio_postgres::Error::as_db_error) {
+            return StoreError::Migration(describe(db));
+        }
+        cause = inner.source();
+    }
+    StoreError::Migration(error.to_string())
+}
+
 fn describe(db: &DbError) -> String {
     let code = db.code();
     let place = match *code {
@@ -97,7 +109,7 @@ fn describe(db: &DbError) -> String {
             "the server does not let this user in from here, or not without TLS (sslmode)"
         }
         SqlState::INVALID_CATALOG_NAME => "there is no such database",
-        SqlState::INSUFFICIENT_PRIVILEGE => "the role lacks a privilege; see docs/OPERATIONS.md",
+        SqlState::INSUFFICIENT_PRIVILEGE => "the role lacks a privilege; see Rights in docs/OPERATIONS.md",
         _ => db.constraint().or(db.table()).unwrap_or_default(),
     };
     format!("SQLSTATE {} {place}", code.code()).trim_end().to_owned()

@@ -78,7 +78,7 @@ impl Store {
         client.batch_execute("SELECT pg_advisory_lock(7263548101)").await?;
         let report = migrations::migrations::runner().run_async(&mut **client).await;
         let unlocked = client.batch_execute("SELECT pg_advisory_unlock(7263548101)").await;
-        let report = report.map_err(|error| StoreError::Migration(error.to_string()))?;
+        let report = report.map_err(|error| error::migration(&error))?;
         unlocked?;
         Ok(report.applied_migrations().len())
     }

@@ -10,6 +10,7 @@ pub mod read;
 mod record;
 pub mod relay;
 mod topics;
+mod trouble;
 
 pub use client::SetupError;
 pub use config::{KafkaConfig, MAX_RECORD_BYTES, SecurityProtocol};
@@ -17,3 +18,4 @@ pub use probe::watch_brokers;
 pub use producer::{Delivered, OutgoingRecord, Producer, SendError};
 pub use record::Record;
 pub use topics::{TopicError, ensure_topics};
+pub use trouble::diagnose;

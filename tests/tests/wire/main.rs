@@ -1,6 +1,9 @@
 //! The wire: TLS, passwords and rights at real servers, and the schema registry.
 
+mod kafka;
 mod postgres;
+mod registry;
+mod rights;
 
 use std::time::Duration;
 
