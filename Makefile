@@ -2,14 +2,14 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo up test lint bench chaos clean
+.PHONY: help setup build demo up test compose-test lint bench chaos clean
 
 # Where rustup puts cargo, also for a shell that has not been told yet.
 export PATH := $(HOME)/.cargo/bin:$(PATH)
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
 help: ## Print this list
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
 
 setup: ## Check for what the build needs; install what is missing
 	@scripts/setup.sh
@@ -27,6 +27,9 @@ test: setup ## Every test: unit, integration on real Kafka and PostgreSQL, end t
 	@cargo build --locked --workspace --bins
 	@$(TARGET)/debug/with-stack -- cargo test --locked --workspace --no-fail-fast
 
+compose-test: ## The compose stack from a clean checkout: nothing is lost when its containers restart (needs Docker)
+	@scripts/compose-test.sh
+
 lint: setup ## Formatting, clippy, documentation, dependency rules, scripts
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
@@ -34,6 +37,7 @@ lint: setup ## Formatting, clippy, documentation, dependency rules, scripts
 	scripts/deny.sh
 	for script in .ci/run scripts/*.sh; do bash -n "$$script"; done
 	scripts/check-hygiene.sh
+	scripts/check-compose.sh
 
 bench: build ## Measure against targets (ONLY=retrier: one scenario, STRICT=1: a missed target fails)
 	@$(TARGET)/release/bench $(if $(STRICT),--strict) $(ONLY)

@@ -14,6 +14,6 @@ pub mod price;
 pub mod store;
 
 pub use fact::{Details, Fact, FactKind, RefundStatus};
-pub use fold::{Booking, PaymentStatus, Status, fold};
+pub use fold::{Booking, PaymentStatus, Status, Turnover, fold};
 pub use plan::{Operation, OperationKind, OperationState, Plan, parse_session_target, plan};
 pub use price::{Price, PriceError};

@@ -6,6 +6,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 use crate::audit::Window;
 use crate::dlq::DlqCommand;
 use crate::simulate::Simulation;
+use crate::top::Top;
 
 /// Operates calendly-pipeline. Configuration comes from the same environment variables as the services'.
 #[derive(Debug, Parser)]
@@ -51,6 +52,10 @@ pub(crate) enum Command {
     ///
     /// Exits with 1 and the ids of the events that are missing, if there are any. Services may run meanwhile.
     Audit(Window),
+    /// Shows whether bookings flow, and where they are stuck: rates, lag, what waits, what is dead.
+    ///
+    /// Reads the services' metrics, every two seconds until Ctrl-C.
+    Top(Top),
     /// Sends signed sample deliveries to an ingest: bookings, cancellations, reschedules, duplicates.
     ///
     /// Signs with the first of `CALENDLY_SIGNING_KEYS`. The bookings are real to the pipeline: not for production.

@@ -14,6 +14,7 @@ mod prices;
 mod progress;
 mod registry;
 mod simulate;
+mod top;
 mod topics;
 
 use std::process::ExitCode;
@@ -59,6 +60,7 @@ async fn run(cli: Cli, env: &Env) -> anyhow::Result<()> {
         Command::Bookings(BookingsCommand::Checkout { name }) => bookings::checkout(env, &printer, &name).await,
         Command::Dlq(command) => dlq::run(env, &printer, command).await,
         Command::Simulate(simulation) => simulate::run(env, &printer, &simulation).await,
+        Command::Top(top) => top::run(env, &printer, &top).await,
         Command::Audit(window) => audit::run(env, &printer, &window).await,
     }
 }

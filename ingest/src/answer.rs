@@ -45,6 +45,11 @@ impl Answer {
         }
     }
 
+    /// The status of the answer.
+    pub fn status(self) -> StatusCode {
+        self.parts().0
+    }
+
     fn parts(self) -> (StatusCode, &'static str) {
         match self {
             Self::Accepted | Self::Spooled => (StatusCode::OK, r#"{"success":true}"#),

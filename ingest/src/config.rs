@@ -12,6 +12,8 @@ use runtime::registry::RegistryConfig;
 use schemas::ladder::RetryLadder;
 use secrecy::{ExposeSecret, SecretString};
 
+/// Default of `ADMIN_ADDR`.
+pub const ADMIN_ADDR: &str = "127.0.0.1:9464";
 /// A record repeats parts of the delivery beside it: in the worst case all of it, as a field and as the key.
 const MAX_MAX_BODY_BYTES: usize = (MAX_RECORD_BYTES - 1024 * 1024) / 3;
 
@@ -82,7 +84,7 @@ impl Config {
             registry: RegistryConfig::from_env(env)?,
             ladder: env.parse("RETRY_DELAYS", RetryLadder::default())?,
             addr: ListenAddr::from_env(env, "INGEST_ADDR", "0.0.0.0:8080")?,
-            admin_addr: ListenAddr::from_env(env, "ADMIN_ADDR", "127.0.0.1:9464")?,
+            admin_addr: ListenAddr::from_env(env, "ADMIN_ADDR", ADMIN_ADDR)?,
             calendly_keys,
             stripe_secrets: stripe_secrets(env)?,
             tolerance: env.duration("WEBHOOK_TOLERANCE", Duration::from_mins(3))?,

@@ -15,5 +15,5 @@ pub mod spool;
 mod start;
 mod webhook;
 
-pub use config::Config;
+pub use config::{ADMIN_ADDR, Config};
 pub use start::{Listeners, run, serve};

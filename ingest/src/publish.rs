@@ -11,6 +11,7 @@ use schemas::headers::{EventHeaders, Headers};
 use schemas::ladder::ErrorClass;
 use schemas::topics::Topics;
 use schemas::{InvalidPayload, calendly, codec, stripe};
+use tracing::Span;
 
 pub(crate) use self::durable::Durable;
 pub use self::durable::{Nowhere, Place};
@@ -58,6 +59,8 @@ struct Outgoing<'a> {
 impl Publisher {
     /// A publisher onto these topics.
     pub(crate) fn new(durable: Durable, topics: Topics) -> Self {
+        // A counter that is not there yet cannot be seen to rise for the first time.
+        dead_letters().increment(0);
         Self { framings: durable.framings.clone(), durable, topics }
     }
 
@@ -109,6 +112,7 @@ impl Publisher {
         traceparent: String,
     ) -> Result<Published, PublishError> {
         let Outgoing { topic, key, event_id, event_type, value } = outgoing;
+        Span::current().record("event_id", &event_id).record("event_type", &event_type);
         let event = EventHeaders { event_id, event_type, received_at, traceparent };
         let place = self.store(topic, key, value, &Headers { event: Some(event), ..Headers::default() }).await?;
         Ok(Published::Event(place))
@@ -128,8 +132,7 @@ impl Publisher {
         let key = event.event_id.clone();
         let headers = Headers { event: Some(event), retry: Some(retry), other: Vec::new() };
         self.store(self.topics.dlq(), key.clone(), body.to_vec(), &headers).await?;
-        let class = ErrorClass::InvalidPayload.as_str();
-        metrics::counter!(runtime::metrics::DEAD_LETTERS, "error_class" => class).increment(1);
+        dead_letters().increment(1);
         tracing::warn!(event_id = key, %reason, "an authentic delivery is unusable; its body goes to the DLQ");
         Ok(Published::Quarantined)
     }
@@ -138,4 +141,8 @@ impl Publisher {
         let headers = headers.to_pairs().into_iter().map(|(name, bytes)| (name.to_owned(), bytes)).collect();
         self.durable.store(&Entry { topic: topic.to_owned(), key: key.into_bytes(), value, headers }).await
     }
+}
+
+fn dead_letters() -> metrics::Counter {
+    metrics::counter!(runtime::metrics::DEAD_LETTERS, "error_class" => ErrorClass::InvalidPayload.as_str())
 }

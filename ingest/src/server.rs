@@ -16,6 +16,7 @@ use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::service::TowerToHyperService;
+use runtime::metrics::WEBHOOK_CONNECTIONS;
 use runtime::shutdown::Shutdown;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
@@ -45,6 +46,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Serves until shutdown, then finishes the requests that are open.
 pub(crate) async fn serve(listener: TcpListener, tls: Tls, router: Router, shutdown: Shutdown) {
     let connections = TaskTracker::new();
+    metrics::gauge!(WEBHOOK_CONNECTIONS).set(0.0);
     let server = Server { builder: builder(), tls, router, crowd: Crowd::of_this_process(), shutdown };
     let server = Arc::new(server);
     loop {
@@ -52,9 +54,11 @@ pub(crate) async fn serve(listener: TcpListener, tls: Tls, router: Router, shutd
             () = server.shutdown.cancelled() => break,
             accepted = accept(&listener, &server.crowd) => accepted,
         };
-        let server = server.clone();
+        let (server, open) = (server.clone(), metrics::gauge!(WEBHOOK_CONNECTIONS));
         connections.spawn(async move {
+            open.increment(1.0);
             server.connection(stream).await;
+            open.decrement(1.0);
             drop(place);
         });
     }

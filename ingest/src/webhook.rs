@@ -7,8 +7,9 @@ use axum::http::{HeaderMap, Request, header};
 use jiff::Timestamp;
 use metrics::{Counter, Histogram};
 use runtime::metrics::{WEBHOOK_LATE_DELIVERIES, WEBHOOK_REQUEST_DURATION, WEBHOOK_REQUESTS};
-use runtime::telemetry::continue_trace;
-use tracing::Instrument;
+use runtime::telemetry::{SPANS, continue_trace};
+use tracing::field::Empty;
+use tracing::{Instrument as _, Span};
 
 use crate::answer::Answer;
 use crate::body::{self, Unread};
@@ -77,10 +78,11 @@ impl<S: Publish> Endpoint<S> {
 
     pub(crate) async fn receive(&self, request: Request<Body>) -> Answer {
         let started = Instant::now();
-        let span = tracing::info_span!("webhook", source = S::SOURCE);
+        let span = span_of(S::SOURCE);
         let incoming = request.headers().get("traceparent").and_then(|value| value.to_str().ok());
         let traceparent = continue_trace(&span, incoming).to_string();
-        let answer = self.answer(request, traceparent).instrument(span).await;
+        let answer = self.answer(request, traceparent).instrument(span.clone()).await;
+        end_span(&span, &answer);
         if let Some((_, counter)) = self.outcomes.iter().find(|(outcome, _)| answer.outcome() == Some(outcome)) {
             counter.increment(1);
         }
@@ -105,7 +107,7 @@ impl<S: Publish> Endpoint<S> {
             Err(Rejection::Invalid) => Answer::InvalidSignature,
             Err(Rejection::Stale) => {
                 // Counted apart; not worth a line at the usual level, for who has caught a delivery can replay it.
-                tracing::debug!("an authentic delivery is outside the tolerance");
+                tracing::debug!(source = S::SOURCE, "an authentic delivery is outside the tolerance");
                 Answer::StaleSignature
             }
         }
@@ -125,6 +127,23 @@ impl<S: Publish> Endpoint<S> {
                 Answer::Unavailable
             }
         }
+    }
+}
+
+/// The root of everything that is done because of a delivery, unless the sender began the trace.
+fn span_of(source: &'static str) -> Span {
+    tracing::info_span!(
+        target: SPANS, "webhook", otel.kind = "server", http.request.method = "POST", source, event_id = Empty,
+        event_type = Empty, outcome = Empty, http.response.status_code = Empty, otel.status_code = Empty,
+    )
+}
+
+fn end_span(span: &Span, answer: &Answer) {
+    let status = answer.status();
+    span.record("outcome", answer.outcome());
+    span.record("http.response.status_code", status.as_u16());
+    if status.is_server_error() {
+        span.record("otel.status_code", "ERROR");
     }
 }
 

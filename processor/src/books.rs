@@ -8,11 +8,17 @@
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bookings::store::{Answers, Applied, Request, Store, StoreError};
 use futures_util::FutureExt;
+use runtime::metrics::{DATABASE_TRANSACTION_DURATION, DATABASE_TRANSACTION_REQUESTS};
+use runtime::telemetry::{SPANS, link_both};
 use tokio::sync::{Mutex, Semaphore, mpsc, oneshot};
+use tracing::field::Empty;
+use tracing::{Instrument as _, Span};
+
+use crate::money;
 
 /// Requests in one transaction. Larger ones would hold their locks for longer and gain little.
 const MAX_BATCH: usize = 128;
@@ -29,6 +35,8 @@ const PATIENCE: Duration = Duration::from_secs(2);
 struct Job {
     request: Request,
     reply: oneshot::Sender<Result<Applied, StoreError>>,
+    /// From asking to the answer.
+    span: Span,
 }
 
 /// Takes requests. Cheap to clone; the workers end when the last clone is gone.
@@ -54,7 +62,8 @@ impl Books {
     pub async fn apply(&self, request: Request) -> Result<Applied, StoreError> {
         let gone = || StoreError::Unavailable("the service is stopping".to_owned());
         let (reply, answer) = oneshot::channel();
-        self.queue.send(Job { request, reply }).await.map_err(|_| gone())?;
+        let span = tracing::info_span!(target: SPANS, "apply");
+        self.queue.send(Job { request, reply, span }).await.map_err(|_| gone())?;
         answer.await.map_err(|_| gone())?
     }
 }
@@ -62,32 +71,69 @@ impl Books {
 async fn work(store: Store, waiting: Arc<Mutex<mpsc::Receiver<Job>>>, permits: Arc<Semaphore>) {
     let mut jobs = Vec::with_capacity(MAX_BATCH);
     while waiting.lock().await.recv_many(&mut jobs, MAX_BATCH).await > 0 {
-        let (requests, replies): (Vec<Request>, Vec<_>) =
-            jobs.drain(..).map(|Job { request, reply }| (request, reply)).unzip();
-        let answers = match Box::pin(guarded(store.apply(&requests, BATCH_PATIENCE))).await {
+        let (requests, askers): (Vec<Request>, Vec<_>) =
+            jobs.drain(..).map(|Job { request, reply, span }| (request, (reply, span))).unzip();
+        let spans = askers.iter().map(|(_, span)| span);
+        let answers = match Box::pin(transaction(&store, &requests, BATCH_PATIENCE, spans)).await {
             Ok(answers) => answers,
             Err(error) if may_work_alone(&error, requests.len()) => {
                 tracing::debug!(%error, requests = requests.len(), "a batch failed; its requests go one by one");
-                for (request, reply) in requests.into_iter().zip(replies) {
-                    tokio::spawn(alone(store.clone(), permits.clone(), Job { request, reply }));
+                for (request, (reply, span)) in requests.into_iter().zip(askers) {
+                    tokio::spawn(alone(store.clone(), permits.clone(), Job { request, reply, span }));
                 }
                 continue;
             }
             Err(error) => vec![Err(error); requests.len()],
         };
-        for (reply, answer) in replies.into_iter().zip(answers) {
+        for ((reply, _), answer) in askers.into_iter().zip(answers) {
             // Whoever asked may be gone: the service is stopping.
             let _ = reply.send(answer);
         }
     }
 }
 
-async fn alone(store: Store, permits: Arc<Semaphore>, Job { request, reply }: Job) {
+async fn alone(store: Store, permits: Arc<Semaphore>, Job { request, reply, span }: Job) {
     // Never closed.
     let _permit = permits.acquire().await;
     let unanswered = || StoreError::Raced("a request was left without an answer".to_owned());
-    let answers = Box::pin(guarded(store.apply(std::slice::from_ref(&request), PATIENCE))).await;
+    let spans = std::iter::once(&span);
+    let answers = Box::pin(transaction(&store, std::slice::from_ref(&request), PATIENCE, spans)).await;
     let _ = reply.send(answers.and_then(|mut answers| answers.pop().unwrap_or_else(|| Err(unanswered()))));
+}
+
+/// Applies requests in one transaction, and tells metrics and traces of it.
+async fn transaction<'s>(
+    store: &Store,
+    requests: &[Request],
+    patience: Duration,
+    askers: impl Iterator<Item = &'s Span>,
+) -> Result<Answers, StoreError> {
+    let began = Instant::now();
+    let span = span_for(askers, requests.len());
+    let answers = guarded(store.apply(requests, patience)).instrument(span.clone()).await;
+    let outcome = if answers.is_ok() { "committed" } else { "failed" };
+    metrics::histogram!(DATABASE_TRANSACTION_DURATION, "outcome" => outcome).record(began.elapsed());
+    #[expect(clippy::cast_precision_loss, reason = "a batch is small")]
+    metrics::histogram!(DATABASE_TRANSACTION_REQUESTS).record(requests.len() as f64);
+    span.record("outcome", outcome);
+    match &answers {
+        Ok(answers) => money::count(answers),
+        Err(_) => _ = span.record("otel.status_code", "ERROR"),
+    }
+    answers
+}
+
+/// The span of a transaction belongs to the trace of the first who asked; the others are linked to it.
+fn span_for<'s>(mut askers: impl Iterator<Item = &'s Span>, requests: usize) -> Span {
+    let first = askers.next().and_then(Span::id);
+    let span = tracing::info_span!(
+        target: SPANS, parent: first, "transaction", otel.kind = "client", db.system.name = "postgresql",
+        db.operation.batch.size = requests, outcome = Empty, otel.status_code = Empty,
+    );
+    if !span.is_disabled() {
+        askers.for_each(|other| link_both(&span, other));
+    }
+    span
 }
 
 /// Nothing remains of a transaction that a panic has dropped.

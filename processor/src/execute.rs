@@ -13,6 +13,7 @@ use uuid::Uuid;
 
 use crate::books::Books;
 use crate::failure::ProcessError;
+use crate::money;
 use crate::perform::{self, Found};
 use crate::stripe::{REQUEST_TIMEOUT, Stripe};
 
@@ -155,7 +156,12 @@ impl Executor {
             _ => (true, false, false),
         };
         let failure = Failure { error: error.to_string(), may_be_done, key_is_spent };
-        let end = if is_final { TryEnd::Refused(failure) } else { TryEnd::Released(failure) };
+        let end = if is_final {
+            money::refused(operation.kind);
+            TryEnd::Refused(failure)
+        } else {
+            TryEnd::Released(failure)
+        };
         let next = match self.report(operation, end, Vec::new(), tried).await {
             Ok(next) => next,
             // Without the note the lease runs out by itself, and the try counts as in doubt.

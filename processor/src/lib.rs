@@ -7,13 +7,16 @@ pub mod breaker;
 pub mod config;
 pub mod execute;
 pub mod failure;
+mod gauges;
 pub mod handlers;
+mod money;
 mod perform;
 pub mod pipeline;
 pub mod route;
+mod spans;
 mod start;
 pub mod stripe;
 pub mod sweep;
 
 pub use config::Config;
-pub use start::run;
+pub use start::{ADMIN_ADDR, run};

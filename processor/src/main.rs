@@ -7,5 +7,5 @@ use std::process::ExitCode;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    runtime::entry::main("processor", env!("CARGO_PKG_VERSION"), processor::run)
+    runtime::entry::main("processor", env!("CARGO_PKG_VERSION"), processor::ADMIN_ADDR, processor::run)
 }

@@ -13,7 +13,7 @@ use runtime::metrics as names;
 use runtime::registry::Schemas;
 use schemas::Event;
 use schemas::headers::Headers;
-use tracing::Instrument;
+use tracing::Instrument as _;
 use uuid::Uuid;
 
 use crate::books::Books;
@@ -22,6 +22,7 @@ use crate::execute::Executor;
 use crate::failure::ProcessError;
 use crate::handlers::{self, Meaning};
 use crate::route::{Destination, Router};
+use crate::spans::Spans;
 
 /// The values of the `outcome` label.
 pub(crate) const OUTCOMES: [&str; 5] = ["applied", "duplicate", "ignored", "retried", "dead"];
@@ -92,24 +93,30 @@ impl Pipeline {
         Ok(schemas::codec::decode_with(value, &ids)?)
     }
 
-    async fn finish(&self, record: Record) -> Completion {
+    async fn finish(&self, record: Record, headers: Headers, spans: &Spans) -> Completion {
         let started = Instant::now();
-        let headers = Headers::parse(record.headers.iter().map(|(name, value)| (name.as_str(), value.as_slice())));
+        let attempt = attempt(&headers);
         let decoded = self.decode(&record.value).await;
         let label = decoded.as_ref().map_or("unknown", handlers::label);
         let received_at = decoded.as_ref().ok().map(received_at);
         let outcome = match self.try_once(&record, &headers, decoded).await {
             // It failed of something that stopped everything, which is no failure of its own: it waits for its next turn.
             Err((Verdict::Waits, error)) => {
-                tracing::debug!(%error, "event failed; it waits until others succeed");
+                spans.fail();
+                spans.end(label, "held");
+                tracing::debug!(event_type = label, attempt, %error, "event failed; it waits until others succeed");
                 return Completion::Again(Box::new(record));
             }
-            Ok(outcome) => report(label, outcome),
-            Err((Verdict::Counts, error)) => match self.give_up(record, headers, label, &error).await {
-                Some(outcome) => outcome,
-                None => return Completion::Abandoned,
-            },
+            Ok(outcome) => report(label, attempt, outcome, spans),
+            Err((Verdict::Counts, error)) => {
+                spans.fail();
+                match self.give_up(record, headers, label, &error, spans).await {
+                    Some(outcome) => outcome,
+                    None => return Completion::Abandoned,
+                }
+            }
         };
+        spans.end(label, outcome);
         metrics::counter!(names::EVENTS_PROCESSED, "event_type" => label, "outcome" => outcome).increment(1);
         metrics::histogram!(names::EVENT_PROCESSING_DURATION, "event_type" => label).record(started.elapsed());
         if let (Some(received_at), "applied") = (received_at, outcome) {
@@ -127,7 +134,7 @@ impl Pipeline {
         decoded: Result<Event, ProcessError>,
     ) -> Result<Outcome, (Verdict, ProcessError)> {
         // A replayed dead letter has retry headers too, and is a first try.
-        let is_retry = headers.retry.as_ref().is_some_and(|retry| retry.attempt > 0);
+        let is_retry = attempt(headers) > 0;
         let processed = match decoded {
             Ok(event) => {
                 let processed = AssertUnwindSafe(self.process(&event, is_retry)).catch_unwind().await;
@@ -151,9 +158,10 @@ impl Pipeline {
         headers: Headers,
         label: &str,
         error: &ProcessError,
+        spans: &Spans,
     ) -> Option<&'static str> {
-        let attempt = headers.retry.as_ref().map_or(0, |retry| retry.attempt);
-        match self.router.route(&record, headers, error).await {
+        let attempt = attempt(&headers);
+        match self.router.route(&record, headers, error, &spans.exported).await {
             Destination::Tier => {
                 tracing::warn!(event_type = label, outcome = "retried", attempt, %error, "event failed");
                 Some("retried")
@@ -173,15 +181,16 @@ impl Handler for Pipeline {
     }
 
     async fn handle(&self, record: Record) -> Completion {
-        let header = |wanted: &str| {
-            let found = record.headers.iter().rev().find(|(name, _)| name == wanted);
-            found.and_then(|(_, value)| std::str::from_utf8(value).ok()).unwrap_or_default().to_owned()
-        };
-        let span = tracing::info_span!("event", event_id = %header(schemas::headers::names::EVENT_ID), trace_id = tracing::field::Empty);
-        let trace = runtime::telemetry::continue_trace(&span, Some(&header(schemas::headers::names::TRACEPARENT)));
-        span.record("trace_id", format!("{:032x}", trace.trace_id));
-        self.finish(record).instrument(span).await
+        let headers = Headers::parse(record.headers.iter().map(|(name, value)| (name.as_str(), value.as_slice())));
+        let spans = Spans::begin(&record, attempt(&headers));
+        let finished = self.finish(record, headers, &spans).instrument(spans.logged.clone());
+        finished.instrument(spans.exported.clone()).await
     }
+}
+
+/// Retries so far. A record that was never retried, or was replayed from the DLQ, has none.
+fn attempt(headers: &Headers) -> u32 {
+    headers.retry.as_ref().map_or(0, |retry| retry.attempt)
 }
 
 fn received_at(event: &Event) -> Timestamp {
@@ -191,13 +200,14 @@ fn received_at(event: &Event) -> Timestamp {
     }
 }
 
-fn report(label: &str, outcome: Outcome) -> &'static str {
+fn report(label: &str, attempt: u32, outcome: Outcome, spans: &Spans) -> &'static str {
     let (word, booking_id) = match outcome {
         Outcome::Applied(booking_id) => ("applied", Some(booking_id)),
         Outcome::Duplicate(booking_id) => ("duplicate", Some(booking_id)),
         Outcome::Ignored => ("ignored", None),
     };
     let booking_id = booking_id.map(tracing::field::display);
-    tracing::info!(event_type = label, outcome = word, booking_id, "event finished");
+    spans.exported.record("booking_id", &booking_id);
+    tracing::info!(event_type = label, outcome = word, attempt, booking_id, "event finished");
     word
 }

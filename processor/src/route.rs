@@ -3,12 +3,15 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use runtime::kafka::{OutgoingRecord, Producer, Record, SendError};
+use runtime::kafka::{OutgoingRecord, Producer, Record, SendError, end_publish_span, publish_span};
 use runtime::metrics as names;
 use runtime::shutdown::Shutdown;
+use runtime::telemetry;
+use schemas::headers::names::FAILED_TRACEPARENT;
 use schemas::headers::{Headers, RetryHeaders, ascii};
 use schemas::ladder::{ErrorClass, RetryLadder, Route};
 use schemas::topics::Topics;
+use tracing::Span;
 
 use crate::failure::ProcessError;
 
@@ -43,7 +46,9 @@ impl Router {
     }
 
     /// Moves the record, key and value unchanged, and waits for the delivery.
-    pub async fn route(&self, record: &Record, mut headers: Headers, error: &ProcessError) -> Destination {
+    ///
+    /// `span` is the try's own: the next one is linked to it.
+    pub async fn route(&self, record: &Record, mut headers: Headers, error: &ProcessError, span: &Span) -> Destination {
         let failed_at = Timestamp::now();
         let failure = error.failure();
         let attempt = headers.retry.as_ref().map_or(0, |retry| retry.attempt);
@@ -56,6 +61,10 @@ impl Router {
             Route::Dead { class, attempt } => (self.topics.dlq(), *attempt, failed_at, *class),
         };
         headers.retry = Some(retry_headers(record, headers.retry.take(), attempt, (due_at, failed_at), class, error));
+        headers.other.retain(|(name, _)| name != FAILED_TRACEPARENT);
+        if let Some(identity) = telemetry::identity(span) {
+            headers.other.push((FAILED_TRACEPARENT.to_owned(), identity.to_string().into_bytes()));
+        }
         let pairs: Vec<(String, Vec<u8>)> =
             headers.to_pairs().into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
         if !self.deliver(topic, record, &pairs).await {
@@ -83,17 +92,24 @@ impl Router {
     /// Tries until the brokers have it: giving up would mean to lose the record or to block its partition for good.
     async fn deliver(&self, topic: &str, record: &Record, headers: &[(String, Vec<u8>)]) -> bool {
         let outgoing = OutgoingRecord { topic, key: record.key.as_deref(), value: &record.value, headers };
+        let span = publish_span(topic);
         let mut pause = FIRST_PAUSE;
         loop {
             let error: SendError = match self.producer.send(&outgoing).await {
-                Ok(_) => return true,
+                Ok(delivered) => {
+                    end_publish_span(&span, Ok(&delivered));
+                    return true;
+                }
                 Err(error) => error,
             };
             if pause == FIRST_PAUSE {
                 tracing::warn!(%error, topic, "a failed record cannot be moved; trying on");
             }
             tokio::select! {
-                () = self.shutdown.cancelled() => return false,
+                () = self.shutdown.cancelled() => {
+                    end_publish_span(&span, Err(&error));
+                    return false;
+                }
                 () = tokio::time::sleep(pause) => {}
             }
             pause = (pause * 2).min(LONGEST_PAUSE);

@@ -20,11 +20,12 @@ use crate::books::Books;
 use crate::breaker::Breaker;
 use crate::config::Config;
 use crate::execute::Executor;
-use crate::handlers;
 use crate::pipeline::{self, Pipeline};
 use crate::route::Router;
-use crate::stripe::Stripe;
+use crate::stripe::StripeError;
+use crate::stripe::{OPERATIONS, Stripe};
 use crate::sweep::Sweeper;
+use crate::{gauges, handlers, money};
 
 /// How long in-flight records may take when the service stops: a request to Stripe, and then some.
 const DRAIN: Duration = Duration::from_secs(14);
@@ -35,10 +36,13 @@ const DELIVERY_TIMEOUT: Duration = Duration::from_secs(10);
 const FLUSH: Duration = Duration::from_secs(3);
 const DATABASE_INTERVAL: Duration = Duration::from_secs(2);
 
+/// Default of `ADMIN_ADDR`.
+pub const ADMIN_ADDR: &str = "127.0.0.1:9465";
+
 /// Reads the configuration and runs until shutdown.
 pub async fn run(env: Env, shutdown: Shutdown) -> anyhow::Result<()> {
     let config = Config::from_env(&env)?;
-    let admin = Admin::from_env(&env, "127.0.0.1:9465")?;
+    let admin = Admin::from_env(&env, ADMIN_ADDR)?;
     let health = Health::new();
     let (kafka_health, database_health) = (health.component("kafka"), health.component("postgres"));
     let (consumer_health, breaker_health) = (health.component("consumer"), health.component("breaker"));
@@ -61,6 +65,7 @@ pub async fn run(env: Env, shutdown: Shutdown) -> anyhow::Result<()> {
         return Ok(());
     }
     tokio::spawn(watch_database(store.clone(), database_health, shutdown.clone()));
+    tokio::spawn(gauges::watch(store.clone(), shutdown.clone()));
     match ensure_topics(&config.kafka, &topics.specs(), &shutdown).await {
         Ok(_) => {}
         Err(TopicError::Stopped) => return Ok(()),
@@ -119,6 +124,12 @@ fn zero_counters(topics: &Topics) {
             metrics::counter!(names::RETRIES_SCHEDULED, "tier" => tier, "error_class" => class).increment(0);
         }
     }
+    for operation in OPERATIONS {
+        for outcome in StripeError::OUTCOMES.into_iter().chain(["ok"]) {
+            metrics::counter!(names::STRIPE_REQUESTS, "operation" => operation, "outcome" => outcome).increment(0);
+        }
+    }
+    money::zero_counters();
     for topic in [topics.calendly_events(), topics.stripe_events(), topics.due()] {
         metrics::gauge!(CONSUMER_LAG, "topic" => topic.to_owned()).set(0.0);
     }

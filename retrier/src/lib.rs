@@ -5,4 +5,4 @@
 mod start;
 mod timetable;
 
-pub use start::run;
+pub use start::{ADMIN_ADDR, run};

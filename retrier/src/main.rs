@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    runtime::entry::main("retrier", env!("CARGO_PKG_VERSION"), retrier::run)
+    runtime::entry::main("retrier", env!("CARGO_PKG_VERSION"), retrier::ADMIN_ADDR, retrier::run)
 }

@@ -6,8 +6,8 @@ use runtime::admin::Admin;
 use runtime::env::Env;
 use runtime::health::Health;
 use runtime::kafka::relay::{self, RelaySettings};
-use runtime::kafka::{KafkaConfig, TopicError, ensure_topics, watch_brokers};
-use runtime::metrics::{CONSUMER_LAG, RETRIES_RELEASED};
+use runtime::kafka::{KafkaConfig, TopicError, ensure_topics, watch_brokers, watch_depth};
+use runtime::metrics::{CONSUMER_LAG, DLQ_RECORDS, RETRIES_RELEASED};
 use runtime::registry::RegistryConfig;
 use runtime::shutdown::Shutdown;
 use schemas::headers::names::RETRY_DUE_AT;
@@ -17,13 +17,16 @@ use uuid::Uuid;
 
 use crate::timetable::Tiers;
 
+/// Default of `ADMIN_ADDR`.
+pub const ADMIN_ADDR: &str = "127.0.0.1:9466";
+
 /// Reads the configuration and runs until shutdown.
 pub async fn run(env: Env, shutdown: Shutdown) -> anyhow::Result<()> {
     let kafka = KafkaConfig::from_env(&env)?;
     let ladder = env.parse("RETRY_DELAYS", RetryLadder::default())?;
     // Bytes are moved as they are, so it is not used; but services share their configuration, and what is wrong is wrong.
     let _unused = RegistryConfig::from_env(&env)?;
-    let admin = Admin::from_env(&env, "127.0.0.1:9466")?;
+    let admin = Admin::from_env(&env, ADMIN_ADDR)?;
 
     let health = Health::new();
     let (kafka_health, relay_health) = (health.component("kafka"), health.component("relay"));
@@ -35,6 +38,8 @@ pub async fn run(env: Env, shutdown: Shutdown) -> anyhow::Result<()> {
         Err(TopicError::Stopped) => return Ok(()),
         Err(error) => return Err(error.into()),
     }
+
+    watch_depth(&kafka, topics.dlq(), metrics::gauge!(DLQ_RECORDS), shutdown.clone())?;
 
     // With a name of its own a restarted replica fences its former self at once. Without one the id is random, and what
     // a killed replica left open is aborted by the brokers after the transaction's timeout.

@@ -4,15 +4,17 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use metrics::{Counter, Histogram};
+use metrics::{Counter, Gauge, Histogram};
 use runtime::kafka::relay::{Arrival, Timetable};
-use runtime::metrics::{RETRIES_RELEASED, RETRY_RELEASE_LATENESS};
+use runtime::metrics::{RETRIES_RELEASED, RETRY_OVERDUE, RETRY_RELEASE_LATENESS, RETRY_WAITING};
 use schemas::topics::{Tier, Topics};
 
 struct Entry {
     delay: Duration,
     released: Counter,
     lateness: Histogram,
+    waiting: Gauge,
+    overdue: Gauge,
 }
 
 impl Entry {
@@ -21,6 +23,8 @@ impl Entry {
             delay: tier.delay,
             released: metrics::counter!(RETRIES_RELEASED, "tier" => tier.label.clone()),
             lateness: metrics::histogram!(RETRY_RELEASE_LATENESS, "tier" => tier.label.clone()),
+            waiting: metrics::gauge!(RETRY_WAITING, "tier" => tier.label.clone()),
+            overdue: metrics::gauge!(RETRY_OVERDUE, "tier" => tier.label.clone()),
         }
     }
 }
@@ -63,6 +67,14 @@ impl Timetable for Tiers {
         for due_at in due {
             tier.lateness.record(at.duration_since(*due_at).as_secs_f64().max(0.0));
         }
+    }
+
+    fn waiting(&self, topic: &str, records: u64, first_due: Option<Timestamp>) {
+        let Some(tier) = self.by_topic.get(topic) else { return };
+        #[expect(clippy::cast_precision_loss, reason = "a gauge is a float, and no tier holds 2^52 records")]
+        tier.waiting.set(records as f64);
+        let overdue = first_due.map_or(0.0, |due_at| Timestamp::now().duration_since(due_at).as_secs_f64());
+        tier.overdue.set(overdue.max(0.0));
     }
 }
 

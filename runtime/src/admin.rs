@@ -29,6 +29,12 @@ struct Context {
     shutdown: Shutdown,
 }
 
+impl Context {
+    fn is_ready(&self) -> bool {
+        !self.shutdown.is_cancelled() && self.health.is_ready()
+    }
+}
+
 /// The running server; it stops when this is dropped, so that a drain can still be watched.
 #[derive(Debug)]
 pub struct AdminServer {
@@ -112,8 +118,7 @@ struct Readiness {
 }
 
 async fn readyz(State(context): State<Context>) -> Response {
-    let draining = context.shutdown.is_cancelled();
-    let ready = !draining && context.health.is_ready();
+    let (draining, ready) = (context.shutdown.is_cancelled(), context.is_ready());
     let checks = context.health.snapshot();
     let code = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let status = if ready { "ready" } else { "not_ready" };
@@ -121,7 +126,8 @@ async fn readyz(State(context): State<Context>) -> Response {
 }
 
 async fn render_metrics(State(context): State<Context>) -> Response {
-    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], context.metrics.render()).into_response()
+    let body = crate::metrics::render(&context.metrics, &context.health, context.is_ready());
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], body).into_response()
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::env::{ConfigError, Env};
+use crate::healthcheck;
 use crate::shutdown::Shutdown;
 use crate::telemetry::{self, Telemetry};
 
@@ -23,13 +24,15 @@ const EXIT_CONFIG: u8 = 64;
 /// Runs a service until it ends by itself or after a signal, and returns the exit code of the process.
 ///
 /// `run` reads all of its configuration before it logs anything, so that a wrong one leaves exactly one line.
-pub fn main<F, Run>(service: &'static str, version: &str, run: F) -> ExitCode
+/// `admin_addr` is the service's default of `ADMIN_ADDR`, for `--healthcheck`.
+pub fn main<F, Run>(service: &'static str, version: &str, admin_addr: &'static str, run: F) -> ExitCode
 where
     F: FnOnce(Env, Shutdown) -> Run,
     Run: Future<Output = anyhow::Result<()>> + Send + 'static,
 {
     match arguments(std::env::args_os().skip(1), service, version) {
         Arguments::None => {}
+        Arguments::Healthcheck => return check_health(service, admin_addr),
         Arguments::Print(text) => {
             // A closed stdout is the caller's choice.
             let _ = write!(std::io::stdout(), "{text}");
@@ -43,7 +46,7 @@ where
     install_crypto();
     match tokio::runtime::Runtime::new() {
         Ok(runtime) => {
-            let code = runtime.block_on(supervise(service, Env::from_process(), run));
+            let code = runtime.block_on(supervise((service, version), Env::from_process(), run));
             runtime.shutdown_timeout(THREADS_DEADLINE);
             ExitCode::from(code)
         }
@@ -51,6 +54,17 @@ where
             complain(service, &format!("cannot start the async runtime: {error}"));
             ExitCode::from(EXIT_FAILED)
         }
+    }
+}
+
+fn check_health(service: &str, admin_addr: &str) -> ExitCode {
+    // The HTTP client wants a TLS provider, though it speaks none here.
+    install_crypto();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let asked = runtime.map_err(anyhow::Error::from);
+    match asked.and_then(|runtime| runtime.block_on(healthcheck::ask(&Env::from_process(), admin_addr))) {
+        Ok(answer) => healthcheck::report(&answer),
+        Err(error) => ExitCode::from(failed(service, &error)),
     }
 }
 
@@ -63,6 +77,7 @@ pub fn install_crypto() {
 #[derive(Debug, PartialEq, Eq)]
 enum Arguments {
     None,
+    Healthcheck,
     Print(String),
     Wrong(String),
 }
@@ -71,9 +86,11 @@ fn arguments(mut given: impl Iterator<Item = OsString>, service: &str, version: 
     let Some(first) = given.next() else { return Arguments::None };
     match (first.to_str(), given.next()) {
         (Some("--version" | "-V"), None) => Arguments::Print(format!("{service} {version}\n")),
+        (Some("--healthcheck"), None) => Arguments::Healthcheck,
         (Some("--help" | "-h"), None) => Arguments::Print(format!(
-            "{service} {version}\n\nUsage: {service} [--help | --version]\n\n\
-             All configuration is read from the environment; the README lists the variables.\n"
+            "{service} {version}\n\nUsage: {service} [--help | --version | --healthcheck]\n\n\
+             All configuration is read from the environment; the README lists the variables.\n\
+             --healthcheck asks the {service} that runs beside it on ADMIN_ADDR, and exits 0 when it is ready.\n"
         )),
         _ => Arguments::Wrong(format!(
             "takes no arguments (see {service} --help); configuration is read from the environment"
@@ -81,7 +98,7 @@ fn arguments(mut given: impl Iterator<Item = OsString>, service: &str, version: 
     }
 }
 
-async fn supervise<F, Run>(service: &'static str, env: Env, run: F) -> u8
+async fn supervise<F, Run>((service, version): (&'static str, &str), env: Env, run: F) -> u8
 where
     F: FnOnce(Env, Shutdown) -> Run,
     Run: Future<Output = anyhow::Result<()>> + Send + 'static,
@@ -91,6 +108,10 @@ where
         Err(error) => return failed(service, &error),
     };
     let shutdown = Shutdown::new();
+    // An error comes back when the service asks for the recorder.
+    if crate::metrics::install().is_ok() {
+        crate::metrics::tell_build(service, version);
+    }
     // A task of its own, so that code that blocks its thread cannot keep the signals from being seen.
     let mut running = tokio::spawn(run(env, shutdown.clone()));
     let code = tokio::select! {

@@ -5,11 +5,14 @@ fn given(arguments_given: &[&str]) -> Arguments {
 }
 
 #[test]
-fn help_and_version_are_the_only_arguments() {
+fn help_version_and_healthcheck_are_the_only_arguments() {
     assert_eq!(given(&[]), Arguments::None);
+    assert_eq!(given(&["--healthcheck"]), Arguments::Healthcheck);
     assert_eq!(given(&["--version"]), Arguments::Print("ingest 1.2.3\n".to_owned()));
     assert!(matches!(given(&["--help"]), Arguments::Print(text) if text.contains("Usage: ingest ")));
-    for wrong in [&["--port"][..], &["serve"], &["--help", "--version"], &["--", "--help"], &[""]] {
+    for wrong in
+        [&["--port"][..], &["serve"], &["--help", "--version"], &["--healthcheck", "now"], &["--", "--help"], &[""]]
+    {
         assert!(matches!(given(wrong), Arguments::Wrong(line) if !line.contains('\n')), "{wrong:?}");
     }
 }
@@ -34,7 +37,7 @@ where
     F: FnOnce(Env, Shutdown) -> Run,
     Run: Future<Output = anyhow::Result<()>> + Send + 'static,
 {
-    supervise("test", Env::from_pairs([("RUST_LOG", "off")]), run).await
+    supervise(("test", "0"), Env::from_pairs([("RUST_LOG", "off")]), run).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -45,5 +48,5 @@ async fn how_a_service_ends_is_its_exit_code() {
     let panicking = supervised(|_, _| async { Err(anyhow::anyhow!("{}", [0][std::env::args().count() + 1])) });
     assert_eq!(panicking.await, EXIT_FAILED);
     let env = Env::from_pairs([("LOG_FORMAT", "xml")]);
-    assert_eq!(supervise("test", env, |_, _| async { Ok(()) }).await, EXIT_CONFIG);
+    assert_eq!(supervise(("test", "0"), env, |_, _| async { Ok(()) }).await, EXIT_CONFIG);
 }

@@ -6,6 +6,7 @@ pub mod admin;
 pub mod entry;
 pub mod env;
 pub mod health;
+mod healthcheck;
 pub mod kafka;
 pub mod listen;
 pub mod metrics;

@@ -29,6 +29,15 @@ impl ListenAddr {
         let text = env.optional(name)?.unwrap_or_else(|| default.to_owned());
         text.trim().parse().map_err(|error: <Self as FromStr>::Err| ConfigError::new(name, error.to_string()))
     }
+
+    /// Where this machine reaches what listens here: every address includes the loopback one.
+    pub(crate) fn to_connect(&self) -> String {
+        match self.0.rsplit_once(':') {
+            Some(("0.0.0.0", port)) => format!("127.0.0.1:{port}"),
+            Some(("[::]", port)) => format!("[::1]:{port}"),
+            _ => self.0.clone(),
+        }
+    }
 }
 
 impl fmt::Display for ListenAddr {
@@ -63,6 +72,15 @@ mod tests {
         }
         for bad in ["", "9464", ":9464", "127.0.0.1", "127.0.0.1:", "127.0.0.1:65536", "::1:80", "http://a:80", "a:b"] {
             assert!(bad.parse::<ListenAddr>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn all_addresses_are_reached_by_loopback() {
+        for (listen, connect) in
+            [("0.0.0.0:80", "127.0.0.1:80"), ("[::]:80", "[::1]:80"), ("10.0.0.1:80", "10.0.0.1:80")]
+        {
+            assert_eq!(listen.parse::<ListenAddr>().unwrap().to_connect(), connect);
         }
     }
 

@@ -1,6 +1,8 @@
 //! Logs to stderr, and traces to a collector when one is configured.
 
 mod export;
+mod json;
+mod sampler;
 mod trace;
 
 use std::fmt;
@@ -11,13 +13,14 @@ use std::time::Duration;
 use opentelemetry_sdk::trace::SdkTracerProvider;
 use tracing::{Level, Metadata, Subscriber};
 use tracing_subscriber::filter::{EnvFilter, FilterExt as _, filter_fn};
+use tracing_subscriber::fmt::format::JsonFields;
 use tracing_subscriber::layer::{Layer, SubscriberExt as _};
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::env::{ConfigError, Env};
 
-pub use trace::continue_trace;
+pub use trace::{SPANS, continue_trace, identity, link, link_both};
 
 /// How long the last spans may take on their way to the collector.
 const FLUSH_DEADLINE: Duration = Duration::from_secs(2);
@@ -84,7 +87,8 @@ pub fn init(service: &'static str, env: &Env) -> Result<Telemetry, ConfigError> 
     let format = env.parse("LOG_FORMAT", LogFormat::default_for(terminal))?;
     let log = log_layer(format, terminal, std::io::stderr).with_filter(log_filter(env)?.and(filter_fn(may_show)));
     let exporter = export::from_env(env)?;
-    let provider = exporter.map(|exporter| export::provider(service, exporter));
+    let sampler = sampler::from_env(env)?;
+    let provider = exporter.map(|exporter| export::provider(service, exporter, sampler));
     let traces = provider.as_ref().map(export::layer);
     // The only error is that a subscriber is there already, as in tests.
     let _ = tracing_subscriber::registry().with(log).with(traces).try_init();
@@ -99,8 +103,18 @@ fn log_filter(env: &Env) -> Result<EnvFilter, ConfigError> {
 }
 
 fn may_show(metadata: &Metadata<'_>) -> bool {
+    metadata.target() != SPANS && (*metadata.level() <= Level::INFO || is_ours(metadata))
+}
+
+fn is_ours(metadata: &Metadata<'_>) -> bool {
     let crate_name = metadata.target().split("::").next().unwrap_or_default();
-    *metadata.level() <= Level::INFO || OURS.contains(&crate_name)
+    OURS.contains(&crate_name)
+}
+
+/// Our own spans, and our log lines as events of them. Libraries have spans of their own to debug with, and the
+/// exporter's requests would be traced too.
+fn may_export(metadata: &Metadata<'_>) -> bool {
+    metadata.target() == SPANS || (metadata.is_event() && *metadata.level() <= Level::INFO && is_ours(metadata))
 }
 
 fn log_layer<S, W>(format: LogFormat, terminal: bool, writer: W) -> Box<dyn Layer<S> + Send + Sync>
@@ -111,7 +125,7 @@ where
     let layer = tracing_subscriber::fmt::layer().with_writer(writer);
     match format {
         LogFormat::Text => layer.with_ansi(terminal).boxed(),
-        LogFormat::Json => layer.json().flatten_event(true).with_span_list(false).boxed(),
+        LogFormat::Json => layer.fmt_fields(JsonFields::new()).event_format(json::Json).boxed(),
     }
 }
 

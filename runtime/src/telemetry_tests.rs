@@ -42,7 +42,7 @@ fn json_lines_have_their_fields_at_the_top() {
     });
     let line: serde_json::Value = serde_json::from_str(&text).unwrap();
     assert_eq!((&line["level"], &line["message"], &line["status"]), (&"INFO".into(), &"answered".into(), &200.into()));
-    assert_eq!(line["span"]["source"], "calendly");
+    assert_eq!(line["source"], "calendly", "a span's fields are beside them");
 }
 
 #[test]
@@ -101,9 +101,9 @@ async fn spans_reach_the_collector_by_the_end() {
     crate::entry::install_crypto();
     let (base, requests) = collector().await;
     let exporter = export::from_env(&env(&[("OTEL_EXPORTER_OTLP_ENDPOINT", &base)])).unwrap().unwrap();
-    let provider = export::provider("ingest", exporter);
+    let provider = export::provider("ingest", exporter, opentelemetry_sdk::trace::Sampler::AlwaysOn);
     tracing::subscriber::with_default(tracing_subscriber::registry().with(export::layer(&provider)), || {
-        let _in_span = tracing::info_span!("webhook", source = "calendly").entered();
+        let _in_span = tracing::info_span!(target: SPANS, "webhook", source = "calendly").entered();
     });
     Telemetry { provider: Some(provider) }.finish().await;
 
@@ -140,4 +140,25 @@ fn a_trace_goes_on_with_the_exported_span() {
         // What is handed on is the span's own identity, so that what follows hangs below it.
         assert_eq!(continue_trace(&span, None), handed_on);
     });
+}
+
+#[test]
+fn spans_for_the_collector_are_disabled_without_one() {
+    let text = logged(LogFormat::Json, "trace", || {
+        let span = tracing::info_span!(target: SPANS, "publish", topic = "t");
+        assert!(span.is_disabled() && identity(&span).is_none());
+    });
+    assert_eq!(text, "");
+}
+
+#[test]
+fn what_is_said_closer_to_the_event_counts() {
+    let text = logged(LogFormat::Json, "info", || {
+        let _outer = tracing::info_span!("outer", event_id = "e", attempt = 1).entered();
+        let _inner = tracing::info_span!("inner", attempt = 2).entered();
+        tracing::info!(outcome = "applied", "event finished");
+    });
+    let line: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!((&line["event_id"], &line["attempt"]), (&"e".into(), &2.into()));
+    assert_eq!(text.matches("attempt").count(), 1, "{text}");
 }

@@ -37,7 +37,11 @@ pub mod names {
     /// Its offset there.
     pub const ORIGIN_OFFSET: &str = "origin-offset";
 
-    /// Every name above, in that order.
+    /// The span of the try that failed last, as a `traceparent`: what the next try is linked to. On records of processors
+    /// that export spans, and foreign to everything else.
+    pub const FAILED_TRACEPARENT: &str = "failed-traceparent";
+
+    /// Every name above but the last, in that order.
     pub const ALL: [&str; 13] = [
         EVENT_ID,
         EVENT_TYPE,

@@ -110,6 +110,15 @@ impl Service {
         Some((response.status().as_u16(), response.text().await.ok()?))
     }
 
+    /// The exit code of the program's own `--healthcheck`.
+    pub async fn healthcheck(&self) -> Option<i32> {
+        let env = Env::from([("ADMIN_ADDR".to_owned(), self.admin.clone())]);
+        let mut command = self.binary.command("true", &env);
+        command.arg("--healthcheck").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        let checked = tokio::task::spawn_blocking(move || command.status()).await;
+        checked.expect("the check ends").expect("our own binary can be run").code()
+    }
+
     /// The metrics now.
     pub async fn metrics(&self) -> Metrics {
         let page = self.admin("/metrics").await;

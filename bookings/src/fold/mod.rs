@@ -6,6 +6,7 @@
 
 mod money;
 mod timeline;
+mod turnover;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,6 +15,7 @@ use jiff::Timestamp;
 use self::money::Ledger;
 pub use self::money::{Session, SessionState};
 use self::timeline::Walk;
+pub use self::turnover::Turnover;
 use crate::fact::{Details, Fact, FactKind};
 use crate::price::Price;
 

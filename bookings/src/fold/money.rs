@@ -185,6 +185,11 @@ impl Ledger {
     }
 
     fn is_fully_returned(&self, intent: &str) -> bool {
+        self.returned(intent) >= self.amount_of(intent)
+    }
+
+    /// How much of this payment went back, in minor units.
+    pub(super) fn returned(&self, intent: &str) -> i64 {
         let sum = |status: RefundStatus| -> i64 {
             self.refunds_of(intent).filter(|refund| refund.status == status).map(|refund| refund.amount).sum()
         };
@@ -192,7 +197,12 @@ impl Ledger {
         // refunds that we know nothing of, made in Stripe's dashboard.
         let known = sum(RefundStatus::Failed) + sum(RefundStatus::Pending);
         let by_charge = self.charged_back.get(intent).copied().unwrap_or(0) - known;
-        sum(RefundStatus::Succeeded).max(by_charge) >= self.amount_of(intent)
+        sum(RefundStatus::Succeeded).max(by_charge)
+    }
+
+    /// How many refunds have come so far.
+    pub(super) fn refunds_that_are(&self, status: RefundStatus) -> u64 {
+        self.refunds.values().filter(|refund| refund.status == status).count() as u64
     }
 
     fn refunds_of(&self, intent: &str) -> impl Iterator<Item = &Refund> {

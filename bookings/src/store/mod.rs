@@ -7,6 +7,7 @@ mod error;
 mod params;
 mod prices;
 mod show;
+mod status;
 mod sweep;
 mod tls;
 
@@ -23,6 +24,7 @@ pub use self::error::{StoreError, UrlError};
 pub use self::params::{CheckoutTerms, Fields};
 pub use self::prices::ListedPrice;
 pub use self::show::{BookingRow, HistoryRow, OperationRow};
+pub use self::status::{PendingOperations, PoolStatus};
 use crate::price::Price;
 
 mod migrations {

@@ -3,13 +3,14 @@
 mod story;
 
 use std::num::{NonZeroU32, NonZeroUsize};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use clap::Args;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use jiff::Timestamp;
 use runtime::env::{ConfigError, Env};
+use schemas::duration::parse_duration;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Serialize;
 use sha2::Sha256;
@@ -25,6 +26,8 @@ const HEADER: &str = "Calendly-Webhook-Signature";
 /// As long as Calendly waits.
 const CONNECT: Duration = Duration::from_secs(10);
 const ANSWER: Duration = Duration::from_secs(15);
+/// Between two tries of a delivery. Calendly waits longer, and nobody watches it.
+const PAUSE: Duration = Duration::from_millis(500);
 
 /// What to send, and where.
 #[derive(Clone, Debug, Args)]
@@ -41,6 +44,9 @@ pub(crate) struct Simulation {
     /// Sends the deliveries in any order.
     #[arg(long)]
     shuffle: bool,
+    /// Tries a delivery that is not accepted again for this long, as Calendly does for a day.
+    #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = parse_duration)]
+    retry_for: Duration,
 }
 
 #[derive(Serialize)]
@@ -68,7 +74,13 @@ pub(crate) async fn run(env: &Env, printer: &Printer, simulation: &Simulation) -
     let mut rows = Vec::with_capacity(samples.len());
     for sample in samples {
         ticks.tick().await;
-        rows.push(deliver(&client, &url, &key, sample).await?);
+        let began = Instant::now();
+        let mut row = deliver(&client, &url, &key, &sample).await?;
+        while row.status != Some(200) && began.elapsed() < simulation.retry_for {
+            tokio::time::sleep(PAUSE).await;
+            row = deliver(&client, &url, &key, &sample).await?;
+        }
+        rows.push(row);
         progress.step();
     }
     drop(progress);
@@ -92,16 +104,16 @@ async fn deliver(
     client: &reqwest::Client,
     url: &reqwest::Url,
     key: &SecretString,
-    sample: Sample,
+    sample: &Sample,
 ) -> anyhow::Result<Row> {
     let Sample { event, invitee, body } = sample;
-    let signature = sign(key, Timestamp::now().as_second(), &body)?;
+    let signature = sign(key, Timestamp::now().as_second(), body)?;
     let request = client.post(url.clone()).header("Content-Type", "application/json").header(HEADER, signature);
-    let (status, answer) = match request.body(body).send().await {
+    let (status, answer) = match request.body(body.clone()).send().await {
         Ok(response) => (Some(response.status().as_u16()), response.text().await.unwrap_or_default()),
         Err(error) => (None, format!("{:#}", anyhow::Error::from(error.without_url()))),
     };
-    Ok(Row { event, invitee, status, answer })
+    Ok(Row { event, invitee: invitee.clone(), status, answer })
 }
 
 /// As Calendly does: HMAC-SHA256 over time, a dot and the body.

@@ -51,7 +51,7 @@ impl Durable {
             };
         }
         let outgoing = entry.outgoing();
-        let mut sending = std::pin::pin!(self.producer.send(&outgoing));
+        let mut sending = std::pin::pin!(self.producer.publish(&outgoing));
         let sent = tokio::time::timeout(self.budget, sending.as_mut()).await;
         match &sent {
             Ok(Ok(_)) => return Ok(Place::Kafka),
@@ -76,7 +76,7 @@ impl Durable {
             (SpoolError::Full, None) => return Err(Nowhere(error)),
             (_, turn) => turn,
         };
-        let sent = tokio::time::timeout(self.budget, self.producer.send(&entry.outgoing())).await;
+        let sent = tokio::time::timeout(self.budget, self.producer.publish(&entry.outgoing())).await;
         self.arrived(matches!(sent, Ok(Ok(_))), error)
     }
 

@@ -7,9 +7,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use runtime::kafka::{Delivered, Producer, SendError};
+use runtime::kafka::{Delivered, Producer, SendError, end_publish_span, publish_span};
 use runtime::registry::Framings;
 use runtime::shutdown::Shutdown;
+use runtime::telemetry::continue_trace;
+use schemas::headers::names::TRACEPARENT;
 use tokio::time::Instant;
 
 use super::told::Told;
@@ -167,7 +169,8 @@ impl Drain {
 
     fn note(&mut self, id: u64, entry: &Entry, sent: Result<Delivered, SendError>, outcome: &mut Outcome) {
         let is_answer = match sent {
-            Ok(_) => {
+            Ok(delivered) => {
+                trace(entry, delivered);
                 outcome.delivered.push(id);
                 self.told.delivered(id, &entry.topic);
                 true
@@ -195,6 +198,16 @@ impl Drain {
         let missed = outcome.topics.iter().filter(|(_, answered)| !**answered);
         let room = MOST_TOPICS.saturating_sub(self.sweep.passed.len());
         self.sweep.passed.extend(missed.take(room).map(|(topic, _)| topic.clone()));
+    }
+}
+
+/// A record's way from the spool to Kafka, as a moment in its trace. The tries before it, of which there may be one a
+/// second for hours, are not worth a span each.
+fn trace(entry: &Entry, delivered: Delivered) {
+    let span = publish_span(&entry.topic);
+    if !span.is_disabled() {
+        continue_trace(&span, Some(entry.header(TRACEPARENT)));
+        end_publish_span(&span, Ok(&delivered));
     }
 }
 

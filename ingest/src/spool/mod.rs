@@ -17,9 +17,11 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use runtime::health::Component;
-use runtime::metrics::{SPOOL_BYTES, SPOOL_OLDEST, SPOOL_RECORDS};
+use runtime::metrics::{SPOOL_BYTES, SPOOL_LIMIT, SPOOL_OLDEST, SPOOL_RECORDS};
 use runtime::shutdown::Shutdown;
+use runtime::telemetry::SPANS;
 use tokio::sync::{Notify, mpsc, oneshot};
+use tracing::Instrument as _;
 
 pub(crate) use self::drain::drain;
 pub use self::entry::Entry;
@@ -63,6 +65,8 @@ impl Spool {
     /// Opens the spool in `dir` and starts its thread.
     pub fn open(dir: &Path, max_bytes: u64, health: Component) -> Result<(Self, Closing), OpenError> {
         let store = Store::open(dir)?;
+        #[expect(clippy::cast_precision_loss, reason = "a gauge is a float, and no disk has 2^52 bytes")]
+        metrics::gauge!(SPOOL_LIMIT).set(max_bytes as f64);
         let state = Arc::new(State::new(health));
         let writer = Writer::new(dir.to_owned(), max_bytes, store, state.clone());
         let (commands, received) = mpsc::channel(QUEUE);
@@ -79,6 +83,7 @@ impl Spool {
             self.commands.send(Command::Append { entry, done }).await.map_err(|_| SpoolError::Failed)?;
             answer.await.unwrap_or(Err(SpoolError::Failed))
         };
+        let appended = appended.instrument(tracing::info_span!(target: SPANS, "spool"));
         let Ok(appended) = tokio::time::timeout(APPEND_DEADLINE, appended).await else {
             self.state.failed(&SpoolError::TooSlow);
             return Err(SpoolError::TooSlow);

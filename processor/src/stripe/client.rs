@@ -5,11 +5,15 @@ use std::time::{Duration, Instant};
 
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use jiff::Timestamp;
+use metrics::Histogram;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Method, RequestBuilder, StatusCode, Url};
 use runtime::metrics as names;
+use runtime::telemetry::{self, SPANS};
 use secrecy::{ExposeSecret, SecretString};
 use serde::de::DeserializeOwned;
+use tracing::field::Empty;
+use tracing::{Instrument as _, Span};
 
 use super::error::StripeError;
 use super::objects::{CheckoutSession, ErrorBody, Page, PaymentIntent, Refund};
@@ -24,6 +28,17 @@ const PAGE: &str = "100";
 /// Sessions that a look-up reads at most: all that one account opens in some minutes.
 const MAX_PAGES: usize = 50;
 
+/// Every value of the `operation` label.
+pub const OPERATIONS: [&str; 7] = [
+    "create_session",
+    "expire_session",
+    "get_session",
+    "list_sessions",
+    "refund",
+    "list_refunds",
+    "get_payment_intent",
+];
+
 /// A client of Stripe's API. Cheap to clone.
 #[derive(Clone)]
 pub struct Stripe {
@@ -31,6 +46,7 @@ pub struct Stripe {
     base: Url,
     key: SecretString,
     limiter: std::sync::Arc<DefaultDirectRateLimiter>,
+    throttle: Histogram,
 }
 
 impl Stripe {
@@ -49,13 +65,17 @@ impl Stripe {
         let per_second = NonZeroU32::new(config.max_requests_per_second).unwrap_or(NonZeroU32::MIN);
         let burst = NonZeroU32::new(per_second.get() / 4).unwrap_or(NonZeroU32::MIN);
         let limiter = RateLimiter::direct(Quota::per_second(per_second).allow_burst(burst));
-        Ok(Self { http, base: config.api_base.clone(), key: config.secret_key.clone(), limiter: limiter.into() })
+        let throttle = metrics::histogram!(names::STRIPE_THROTTLE);
+        let (base, key) = (config.api_base.clone(), config.secret_key.clone());
+        Ok(Self { http, base, key, limiter: limiter.into(), throttle })
     }
 
     /// Waits until the rate limit allows one more request. To be called before an operation is claimed, so that the
     /// wait does not eat into its lease.
     pub async fn ready(&self) {
+        let began = Instant::now();
         self.limiter.until_ready().await;
+        self.throttle.record(began.elapsed());
     }
 
     /// Opens a Checkout session with exactly these fields.
@@ -168,12 +188,28 @@ impl Stripe {
         request: RequestBuilder,
     ) -> Result<T, StripeError> {
         let started = Instant::now();
-        let result = exchange(operation, request).await;
+        let span = span_of(operation);
+        let request = match telemetry::identity(&span) {
+            Some(identity) => request.header("traceparent", identity.to_string()),
+            None => request,
+        };
+        let result = exchange(operation, request).instrument(span.clone()).await;
         metrics::histogram!(names::STRIPE_REQUEST_DURATION, "operation" => operation).record(started.elapsed());
         let outcome = result.as_ref().map_or_else(StripeError::outcome, |_| "ok");
         metrics::counter!(names::STRIPE_REQUESTS, "operation" => operation, "outcome" => outcome).increment(1);
+        span.record("outcome", outcome);
+        if result.is_err() {
+            span.record("otel.status_code", "ERROR");
+        }
         result
     }
+}
+
+fn span_of(operation: &'static str) -> Span {
+    tracing::info_span!(
+        target: SPANS, "stripe", otel.name = format_args!("stripe {operation}"), otel.kind = "client", operation,
+        outcome = Empty, http.response.status_code = Empty, stripe.request_id = Empty, otel.status_code = Empty,
+    )
 }
 
 /// Ids come from Stripe or from our own ledger; a stray slash must still not change the path.
@@ -188,6 +224,7 @@ async fn exchange<T: DeserializeOwned>(operation: &'static str, request: Request
     let (status, headers) = (response.status(), response.headers().clone());
     let body = response.bytes().await.map_err(|_| StripeError::Broken { operation })?;
     let request = text_of(&headers, "request-id");
+    Span::current().record("http.response.status_code", status.as_u16()).record("stripe.request_id", request.as_str());
     if status.is_success() {
         return serde_json::from_slice(&body).map_err(|_| StripeError::Unreadable { operation, request });
     }

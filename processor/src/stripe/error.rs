@@ -147,6 +147,20 @@ impl StripeError {
         matches!(self, Self::Refused { code, .. } if code == wanted)
     }
 
+    /// Every value of the `outcome` label, success apart.
+    pub const OUTCOMES: [&'static str; 10] = [
+        "unreachable",
+        "no_answer",
+        "rate_limited",
+        "conflict",
+        "key_reused",
+        "server_error",
+        "credentials",
+        "refused",
+        "gave_up",
+        "unreadable",
+    ];
+
     /// The value of the `outcome` label.
     pub fn outcome(&self) -> &'static str {
         match self {

@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
 use rdkafka::error::{KafkaError, KafkaResult};
-use rdkafka::producer::{DeliveryResult, ProducerContext};
 use rdkafka::statistics::{Partition, Statistics};
 use rdkafka::{ClientContext, TopicPartitionList};
 
@@ -32,13 +31,6 @@ impl ClientContext for QuietContext {
 }
 
 impl ConsumerContext for QuietContext {}
-
-/// For transactions: a record that was not delivered fails the commit, so its own report has nothing to add.
-impl ProducerContext for QuietContext {
-    type DeliveryOpaque = ();
-
-    fn delivery(&self, _report: &DeliveryResult<'_>, (): ()) {}
-}
 
 /// Resumes partitions that were just assigned.
 ///
@@ -76,8 +68,12 @@ pub(crate) fn resume_now<C: ConsumerContext>(
 
 const WAKE_BUDGET: Duration = Duration::from_millis(50);
 
-/// Sets the gauge `metric` to the lag of each topic, over the partitions that this member has.
-pub(crate) fn report_lag(metric: &'static str, statistics: &Statistics, lag: impl Fn(&str, &Partition) -> i64) {
+/// Sets the gauge `metric` to the lag of each topic, over the partitions that this member has, and returns the lags.
+pub(crate) fn report_lag<'a>(
+    metric: &'static str,
+    statistics: &'a Statistics,
+    lag: impl Fn(&str, &Partition) -> i64,
+) -> HashMap<&'a str, i64> {
     let mut lag_by_topic: HashMap<&str, i64> = HashMap::new();
     for (name, topic) in &statistics.topics {
         // A partition that another member has now keeps the numbers that it had when it went.
@@ -85,10 +81,11 @@ pub(crate) fn report_lag(metric: &'static str, statistics: &Statistics, lag: imp
         let lags = mine.map(|partition| lag(name, partition));
         *lag_by_topic.entry(name).or_default() += lags.sum::<i64>();
     }
-    for (topic, lag) in lag_by_topic {
+    for (topic, lag) in &lag_by_topic {
         #[expect(clippy::cast_precision_loss, reason = "a gauge is a float, and lags stay far below 2^52")]
-        metrics::gauge!(metric, "topic" => topic.to_owned()).set(lag as f64);
+        metrics::gauge!(metric, "topic" => (*topic).to_owned()).set(*lag as f64);
     }
+    lag_by_topic
 }
 
 /// Records of a partition that a member which commits what it has finished has yet to finish.

@@ -4,18 +4,21 @@
 mod client;
 mod config;
 pub mod consumer;
+mod depth;
 mod probe;
 mod producer;
 pub mod read;
 mod record;
 pub mod relay;
+mod statistics;
 mod topics;
 mod trouble;
 
 pub use client::SetupError;
 pub use config::{KafkaConfig, MAX_RECORD_BYTES, SecurityProtocol};
+pub use depth::watch_depth;
 pub use probe::watch_brokers;
-pub use producer::{Delivered, OutgoingRecord, Producer, SendError};
+pub use producer::{Delivered, OutgoingRecord, Producer, SendError, end_publish_span, publish_span};
 pub use record::Record;
 pub use topics::{TopicError, ensure_topics};
 pub use trouble::diagnose;

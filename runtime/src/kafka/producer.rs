@@ -6,15 +6,22 @@ use std::time::Duration;
 use rdkafka::ClientConfig;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::{FutureProducer, FutureRecord, Producer as _};
+use tracing::field::Empty;
+use tracing::{Instrument as _, Span};
 
 use self::pulse::Pulse;
-use super::client::{QuietContext, SetupError};
+use super::client::SetupError;
 use super::config::{KafkaConfig, MAX_RECORD_BYTES};
 use super::probe::Witness;
 use super::record::owned_headers;
-use crate::metrics::KAFKA_CLIENT_REBUILDS;
+use super::statistics::ProducerTelling;
+use crate::metrics::{KAFKA_CLIENT_REBUILDS, KAFKA_SEND_FAILURES};
+use crate::telemetry::SPANS;
 
 mod pulse;
+
+/// How long after its time limit a report may come: librdkafka looks once a second for records whose time is up.
+const GRACE: Duration = Duration::from_secs(3);
 
 /// A record to be sent.
 #[derive(Debug)]
@@ -52,6 +59,20 @@ pub enum SendError {
     NotDelivered(String),
 }
 
+impl SendError {
+    const REASONS: [&str; 3] = ["queue_full", "refused", "not_delivered"];
+
+    /// The value of the `reason` label.
+    pub fn reason(&self) -> &'static str {
+        let [queue_full, refused, not_delivered] = Self::REASONS;
+        match self {
+            Self::QueueFull => queue_full,
+            Self::Refused(_) => refused,
+            Self::NotDelivered(_) => not_delivered,
+        }
+    }
+}
+
 /// A producer with `acks=all` and idempotence. Cheap to clone.
 ///
 /// When sends keep failing while an independent client finds the topic served, the client is replaced: librdkafka's can
@@ -64,17 +85,23 @@ pub struct Producer {
 struct Shared {
     config: KafkaConfig,
     client: ClientConfig,
-    current: RwLock<FutureProducer<QuietContext>>,
+    current: RwLock<FutureProducer<ProducerTelling>>,
     pulse: Pulse,
+    /// When a report is not waited for any longer.
+    overdue: Duration,
 }
 
 impl Producer {
     /// Builds the client. `delivery_timeout` bounds each send, from the call to the report.
     pub fn new(config: &KafkaConfig, delivery_timeout: Duration) -> Result<Self, SetupError> {
         let client = client(config, delivery_timeout);
-        let current = RwLock::new(client.create_with_context(QuietContext)?);
+        let current = RwLock::new(build(&client)?);
         metrics::counter!(KAFKA_CLIENT_REBUILDS, "client" => "producer").increment(0);
-        Ok(Self { shared: Arc::new(Shared { config: config.clone(), client, current, pulse: Pulse::default() }) })
+        for reason in SendError::REASONS {
+            metrics::counter!(KAFKA_SEND_FAILURES, "reason" => reason).increment(0);
+        }
+        let (config, pulse, overdue) = (config.clone(), Pulse::default(), delivery_timeout + GRACE);
+        Ok(Self { shared: Arc::new(Shared { config, client, current, pulse, overdue }) })
     }
 
     /// Sends one record and waits until the brokers have it on all in-sync replicas.
@@ -91,14 +118,27 @@ impl Producer {
             Ok(delivery) => delivery,
             Err((error, _)) => return Err(self.failed(record.topic, classify(&error))),
         };
-        match delivery.await {
-            Ok(Ok(report)) => {
+        match tokio::time::timeout(self.shared.overdue, delivery).await {
+            Ok(Ok(Ok(report))) => {
                 self.shared.pulse.beat();
                 Ok(Delivered { partition: report.partition, offset: report.offset })
             }
-            Ok(Err((error, _))) => Err(self.failed(record.topic, classify(&error))),
-            Err(_) => Err(SendError::NotDelivered("the producer was closed".to_owned())),
+            Ok(Ok(Err((error, _)))) => Err(self.failed(record.topic, classify(&error))),
+            Ok(Err(_)) => Err(SendError::NotDelivered("the producer was closed".to_owned())),
+            // A client that has lost its brokers may not even keep its own time limit.
+            Err(_) => {
+                let error = SendError::NotDelivered("no delivery report came at all".to_owned());
+                Err(self.failed(record.topic, error))
+            }
         }
+    }
+
+    /// The same, as a span of the trace that the caller is in.
+    pub async fn publish(&self, record: &OutgoingRecord<'_>) -> Result<Delivered, SendError> {
+        let span = publish_span(record.topic);
+        let sent = self.send(record).instrument(span.clone()).await;
+        end_publish_span(&span, sent.as_ref());
+        sent
     }
 
     /// Waits until nothing is queued, or the deadline has passed.
@@ -111,12 +151,13 @@ impl Producer {
         }
     }
 
-    fn current(&self) -> FutureProducer<QuietContext> {
+    fn current(&self) -> FutureProducer<ProducerTelling> {
         self.shared.current.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Takes note of a failure, and looks after the client when failures are all there is.
     fn failed(&self, topic: &str, error: SendError) -> SendError {
+        metrics::counter!(KAFKA_SEND_FAILURES, "reason" => error.reason()).increment(1);
         match error {
             SendError::NotDelivered(_) | SendError::QueueFull if self.shared.pulse.missed() => {
                 let (shared, topic) = (self.shared.clone(), topic.to_owned());
@@ -137,7 +178,7 @@ impl Shared {
         if !self.pulse.examined(served) {
             return;
         }
-        match self.client.create_with_context(QuietContext) {
+        match build(&self.client) {
             Ok(client) => {
                 tracing::warn!("the producer delivers nothing though the brokers answer; built it anew");
                 metrics::counter!(KAFKA_CLIENT_REBUILDS, "client" => "producer").increment(1);
@@ -148,6 +189,29 @@ impl Shared {
                 drop(former);
             }
             Err(error) => tracing::warn!(%error, "the producer delivers nothing and cannot be built anew"),
+        }
+    }
+}
+
+/// The span of a record's way to the brokers, for who tries again and again. To be ended with [`end_publish_span`].
+pub fn publish_span(topic: &str) -> Span {
+    tracing::info_span!(
+        target: SPANS, "publish", otel.kind = "producer", messaging.system = "kafka", messaging.operation.type = "send",
+        messaging.destination.name = topic, messaging.destination.partition.id = Empty, messaging.kafka.offset = Empty,
+        error.type = Empty, otel.status_code = Empty,
+    )
+}
+
+/// Notes on a [`publish_span`] what became of the record.
+pub fn end_publish_span(span: &Span, sent: Result<&Delivered, &SendError>) {
+    match sent {
+        Ok(delivered) => {
+            span.record("messaging.destination.partition.id", delivered.partition);
+            span.record("messaging.kafka.offset", delivered.offset);
+        }
+        Err(error) => {
+            span.record("error.type", error.reason());
+            span.record("otel.status_code", "ERROR");
         }
     }
 }
@@ -166,6 +230,13 @@ fn client(config: &KafkaConfig, delivery_timeout: Duration) -> ClientConfig {
         // The Java clients' partitioner, so that other producers of a key choose the same partition.
         .set("partitioner", "murmur2_random");
     client
+}
+
+/// A client that counts its statistics from zero.
+fn build(client: &ClientConfig) -> Result<FutureProducer<ProducerTelling>, KafkaError> {
+    let mut client = client.clone();
+    let telling = ProducerTelling::new("producer", &mut client);
+    client.create_with_context(telling)
 }
 
 fn classify(error: &KafkaError) -> SendError {

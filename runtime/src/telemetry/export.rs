@@ -4,13 +4,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use opentelemetry::KeyValue;
 use opentelemetry::trace::TracerProvider as _;
 use opentelemetry_otlp::{Protocol, WithExportConfig as _};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::error::{OTelSdkError, OTelSdkResult};
-use opentelemetry_sdk::trace::{SdkTracerProvider, SpanData, SpanExporter};
+use opentelemetry_sdk::trace::{Sampler, SdkTracerProvider, SpanData, SpanExporter};
 use tracing::Subscriber;
-use tracing::level_filters::LevelFilter;
+use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::layer::Layer;
 use tracing_subscriber::registry::LookupSpan;
 
@@ -37,9 +38,11 @@ pub(super) fn from_env(env: &Env) -> Result<Option<OnRuntime>, ConfigError> {
     Ok(Some(OnRuntime::new(exporter)))
 }
 
-pub(super) fn provider(service: &'static str, exporter: OnRuntime) -> SdkTracerProvider {
-    let resource = Resource::builder().with_service_name(service).build();
-    SdkTracerProvider::builder().with_batch_exporter(exporter).with_resource(resource).build()
+pub(super) fn provider(service: &'static str, exporter: OnRuntime, sampler: Sampler) -> SdkTracerProvider {
+    let version = KeyValue::new("service.version", env!("CARGO_PKG_VERSION"));
+    let resource = Resource::builder().with_service_name(service).with_attribute(version).build();
+    let provider = SdkTracerProvider::builder().with_batch_exporter(exporter).with_resource(resource);
+    provider.with_sampler(sampler).build()
 }
 
 pub(super) fn layer<S>(provider: &SdkTracerProvider) -> Box<dyn Layer<S> + Send + Sync>
@@ -47,8 +50,10 @@ where
     S: Subscriber + for<'span> LookupSpan<'span> + Send + Sync,
 {
     let tracer = provider.tracer("calendly-pipeline");
-    // Spans of libraries below info are theirs to debug with; exporting would also trace the exporter's own requests.
-    tracing_opentelemetry::layer().with_tracer(tracer).with_filter(LevelFilter::INFO).boxed()
+    let layer = tracing_opentelemetry::layer().with_tracer(tracer);
+    // Neither threads nor lines of code say anything about an event.
+    let layer = layer.with_threads(false).with_location(false).with_target(false).with_tracked_inactivity(false);
+    layer.with_filter(filter_fn(super::may_export)).boxed()
 }
 
 /// Does the exporting on the async runtime: the SDK calls exporters from a thread of its own, where the HTTP client

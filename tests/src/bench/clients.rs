@@ -45,6 +45,17 @@ pub(super) async fn send(
     duration: Duration,
     per_second: Option<f64>,
 ) -> Run {
+    send_observed(addr, requests, duration, per_second, Arc::new(|_| ())).await
+}
+
+/// The same; `about_to` is told the number of each request just before it is sent.
+pub(super) async fn send_observed(
+    addr: SocketAddr,
+    requests: Arc<Vec<Vec<u8>>>,
+    duration: Duration,
+    per_second: Option<f64>,
+    about_to: Arc<dyn Fn(usize) + Send + Sync>,
+) -> Run {
     let (next, failed) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicU64::new(0)));
     let stop = Arc::new(AtomicBool::new(false));
     let started = Instant::now();
@@ -54,8 +65,15 @@ pub(super) async fn send(
         // Evenly, not all at once.
         let begin = pause.map(|pause| started + pause.mul_f64(number as f64 / CONNECTIONS as f64));
         let (requests, next, failed, stop) = (requests.clone(), next.clone(), failed.clone(), stop.clone());
+        let about_to = about_to.clone();
         connections.push(tokio::spawn(async move {
-            connection(addr, &requests, &next, &failed, &stop, begin.zip(pause)).await
+            let take = || {
+                let number = next.fetch_add(1, Ordering::Relaxed);
+                let request = requests.get(number)?;
+                about_to(number);
+                Some(request.as_slice())
+            };
+            connection(addr, take, requests.len() / CONNECTIONS, &failed, &stop, begin.zip(pause)).await
         }));
     }
     tokio::time::sleep(duration).await;
@@ -70,24 +88,24 @@ pub(super) async fn send(
     Run { succeeded: times.len(), failed, took, times }
 }
 
-async fn connection(
+async fn connection<'a>(
     addr: SocketAddr,
-    requests: &[Vec<u8>],
-    next: &AtomicUsize,
+    take: impl Fn() -> Option<&'a [u8]>,
+    share: usize,
     failed: &AtomicU64,
     stop: &AtomicBool,
     pace: Option<(Instant, Duration)>,
 ) -> Vec<Duration> {
     let mut stream = TcpStream::connect(addr).await.expect("the server listens");
     stream.set_nodelay(true).unwrap();
-    let mut times = Vec::with_capacity(requests.len() / CONNECTIONS * 2);
+    let mut times = Vec::with_capacity(share * 2);
     let mut due = pace.map(|(begin, _)| begin);
     while !stop.load(Ordering::Relaxed) {
         if let (Some(at), Some((_, pause))) = (&mut due, pace) {
             tokio::time::sleep_until((*at).into()).await;
             *at += pause;
         }
-        let Some(request) = requests.get(next.fetch_add(1, Ordering::Relaxed)) else { break };
+        let Some(request) = take() else { break };
         let started = Instant::now();
         stream.write_all(request).await.expect("the server reads");
         if answer(&mut stream).await {

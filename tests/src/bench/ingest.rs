@@ -50,14 +50,19 @@ pub async fn bare(port: u16) {
     axum::serve(listener, router).await.expect("the yardstick serves");
 }
 
+/// Tells the invitee's URI of a request by its number.
+pub(super) type Uris = Box<dyn Fn(usize) -> String + Send + Sync>;
+
 /// Distinct deliveries of 2 to 3 KiB, signed now, as HTTP requests.
-fn requests(count: usize, first: u64) -> Arc<Vec<Vec<u8>>> {
+pub(super) fn requests(count: usize, first: u64) -> (Uris, Arc<Vec<Vec<u8>>>) {
     let signer = Signer::new(CALENDLY_SIGNING_KEY);
     // Building the JSON anew for each would take longer than all the rest.
     let invitee = Invitee::new(first);
     let template = String::from_utf8(invitee.created().set("/payload/tracking/utm_source", "PADDING").body()).unwrap();
+    let base = invitee.uri.clone();
+    let uris = move |number: usize| format!("{base}{number:08x}");
     let request = |number: usize| {
-        let uri = format!("{}{number:08x}", invitee.uri);
+        let uri = uris(number);
         let body =
             template.replace("PADDING", &"n".repeat(300 + number % 900)).replace(&invitee.uri, &uri).into_bytes();
         let head = format!(
@@ -68,7 +73,8 @@ fn requests(count: usize, first: u64) -> Arc<Vec<Vec<u8>>> {
         );
         [head.into_bytes(), body].concat()
     };
-    Arc::new((0..count).map(request).collect())
+    let all = (0..count).map(request).collect();
+    (Box::new(uris), Arc::new(all))
 }
 
 /// What one run came to, as figures and as what they are compared by.
@@ -91,7 +97,8 @@ async fn measure(
     (count, first): (usize, u64),
     per_second: Option<f64>,
 ) -> (Measured, Run) {
-    let requests = tokio::task::spawn_blocking(move || requests(count, first)).await.expect("requests can be made");
+    let (_, requests) =
+        tokio::task::spawn_blocking(move || requests(count, first)).await.expect("requests can be made");
     let watch = Stopwatch::start(pid);
     let run = send(addr, requests, SECONDS, per_second).await;
     assert_eq!(run.failed, 0, "{name}: requests failed");
@@ -104,7 +111,7 @@ async fn measure(
 }
 
 async fn warm_up(addr: SocketAddr) {
-    let requests = tokio::task::spawn_blocking(|| requests(50_000, 1 << 40)).await.expect("requests can be made");
+    let (_, requests) = tokio::task::spawn_blocking(|| requests(50_000, 1 << 40)).await.expect("requests can be made");
     send(addr, requests, WARM_UP, None).await;
 }
 

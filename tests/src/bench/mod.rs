@@ -5,6 +5,7 @@
 
 mod clients;
 pub mod ingest;
+mod latency;
 pub mod load;
 mod percentiles;
 mod pgbench;
@@ -30,19 +31,22 @@ pub enum Scenario {
     Ingest,
     /// Stored events drained into bookings.
     Processor,
+    /// From the webhook to the booking.
+    Latency,
     /// Records that wait in the tiers, and their release.
     Retrier,
 }
 
 impl Scenario {
     /// Every scenario, in the order of `make bench`.
-    pub const ALL: [Self; 3] = [Self::Ingest, Self::Processor, Self::Retrier];
+    pub const ALL: [Self; 4] = [Self::Ingest, Self::Processor, Self::Latency, Self::Retrier];
 
     /// As in `make bench ONLY=name`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Ingest => "ingest",
             Self::Processor => "processor",
+            Self::Latency => "latency",
             Self::Retrier => "retrier",
         }
     }
@@ -56,6 +60,7 @@ impl Scenario {
         match self {
             Self::Ingest => ingest::run().await,
             Self::Processor => processor::run().await,
+            Self::Latency => latency::run().await,
             Self::Retrier => retrier::run().await,
         }
     }

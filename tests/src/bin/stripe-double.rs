@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use tests::stripe::{Options, StripeDouble};
 
-const USAGE: &str = "usage: stripe-double [--addr 127.0.0.1:12111] [--secret-key sk_test_…] \
+const USAGE: &str = "usage: stripe-double [--addr 127.0.0.1:12111] [--public-url URL] [--secret-key sk_test_…] \
                      [--webhook-url URL] [--webhook-secret whsec_…] [--seed N] [--rate N]";
 
 #[tokio::main]
@@ -40,6 +40,7 @@ fn options(mut args: impl Iterator<Item = String>) -> Result<Options, String> {
         let wrong = |error: &dyn std::fmt::Display| format!("{name} {value}: {error}");
         match name.as_str() {
             "--addr" => options.addr = value.parse().map_err(|error| wrong(&error))?,
+            "--public-url" => options.public_url = Some(value),
             "--secret-key" => options.secret_key = value,
             "--webhook-url" => options.webhook_url = Some(value),
             "--webhook-secret" => options.webhook_secret = value,

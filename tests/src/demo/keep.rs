@@ -9,13 +9,14 @@ use super::stack::{FREE_EVENT_TYPE, RETRY_DELAYS, Stack};
 use super::stage::Stage;
 use crate::calendly::Invitee;
 use crate::sandbox::{CALENDLY_SIGNING_KEY, DEFAULT_PRICE};
-use crate::service::Binary;
+use crate::service::{Binary, run_calctl};
 use crate::stripe::RefundMode;
 
 /// Runs until a service ends, which it should not: the sentence tells of it.
 pub(super) async fn keep(stack: &Stack, progress: &Progress) -> String {
     let sample = sample(stack, progress).await;
     println!("{}", guide(stack, &sample));
+    println!("{}", overview(stack).await);
     progress.say("Everything runs. Ctrl-C stops it.");
     stack.service_ended().await
 }
@@ -33,6 +34,18 @@ async fn sample(stack: &Stack, progress: &Progress) -> String {
         Ok(booking) => format!("{}/c/pay/{}", stack.double.url(), booking.session.unwrap_or_default()),
         Err(problem) => format!("not there: {problem}"),
     }
+}
+
+/// Where `calctl top` finds the services.
+fn admin_urls(stack: &Stack) -> String {
+    stack.services().map(|(_, service)| service.admin_url()).join(",")
+}
+
+/// What the guide's `calctl top` shows at first.
+async fn overview(stack: &Stack) -> String {
+    let output = run_calctl(&["top", "--once", "--from", &admin_urls(stack)], &stack.env).await;
+    let shown = if output.status.success() { output.stdout } else { output.stderr };
+    String::from_utf8_lossy(&shown).into_owned()
 }
 
 /// Writes the services' environment to a file for a shell to read.
@@ -66,6 +79,7 @@ fn guide(stack: &Stack, sample: &str) -> String {
   prices          {DEFAULT_PRICE} (minor units); event type {FREE_EVENT_TYPE} is free
   retries         after {delays}; then calendly.events.dlq
   sample booking  {sample}
+  overview        {calctl} top --from {admin_urls}
   calctl          set -a; . {variables}; set +a; {calctl} bookings show sample@example.com
 
 Deliver a booking of your own:
@@ -77,5 +91,6 @@ Deliver a booking of your own:
   psql '{postgres}' -c 'SELECT invitee_email, status, payment_status, checkout_url FROM bookings'
 "#,
         admin = admin.concat(),
+        admin_urls = admin_urls(stack),
     )
 }

@@ -57,6 +57,8 @@ pub const API_VERSION: &str = "2026-08-26.dahlia";
 pub struct Options {
     /// Where to listen; port 0 for any.
     pub addr: SocketAddr,
+    /// Origin of the pages to pay on, as a browser reaches them; the address when absent.
+    pub public_url: Option<String>,
     /// The only key that is let in.
     pub secret_key: String,
     /// Where webhooks go; queued for the test when absent.
@@ -73,6 +75,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             addr: SocketAddr::from(([127, 0, 0, 1], 0)),
+            public_url: None,
             secret_key: "sk_test_double".to_owned(),
             webhook_url: None,
             webhook_secret: "whsec_double".to_owned(),
@@ -120,8 +123,9 @@ impl StripeDouble {
     pub async fn start_with(options: Options) -> Self {
         let tcp = TcpListener::bind(options.addr).await.expect("the double's address is free");
         let addr = tcp.local_addr().unwrap();
+        let pages = options.public_url.clone().unwrap_or_else(|| format!("http://{addr}"));
         let inner = Arc::new(Inner {
-            state: Mutex::new(State::new(&options, format!("http://{addr}"))),
+            state: Mutex::new(State::new(&options, pages)),
             options,
             wake: Notify::new(),
             delivering: AtomicUsize::default(),

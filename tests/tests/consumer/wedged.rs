@@ -3,14 +3,21 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
+use runtime::health::Health;
 use runtime::kafka::consumer::{Completion, Handler};
-use runtime::kafka::{OutgoingRecord, Producer, Record};
+use runtime::kafka::relay::{self, Arrival, RelayError, RelaySettings, Timetable};
+use runtime::kafka::{KafkaConfig, OutgoingRecord, Producer, Record};
+use runtime::shutdown::Shutdown;
 use tests::kafka::{Kafka, create_topic, produce};
 use tests::{eventually, rundir};
+use tokio::task::JoinHandle;
 
 use crate::fixture::{Journal, Member, PATIENCE, config};
 
 const TOPIC: &str = "numbers";
+/// Its records are moved to the other at once.
+const WAITING: &str = "waiting";
 
 fn rebuilds(client: &str) -> f64 {
     let text = runtime::metrics::install().unwrap().render();
@@ -37,19 +44,64 @@ impl Any {
     }
 }
 
-/// One test for both clients and for what is no reason, because the counters are the process's.
+struct AtOnce;
+
+impl Timetable for AtOnce {
+    fn due_at(&self, _: &Arrival<'_>) -> Timestamp {
+        Timestamp::UNIX_EPOCH
+    }
+
+    fn moved(&self, _: &str, _: &[Timestamp], _: Timestamp) {}
+
+    fn waiting(&self, _: &str, _: u64, _: Option<Timestamp>) {}
+}
+
+struct Relay {
+    health: Health,
+    shutdown: Shutdown,
+    task: JoinHandle<Result<(), RelayError>>,
+}
+
+impl Relay {
+    fn start(config: &KafkaConfig) -> Self {
+        let (health, shutdown) = (Health::new(), Shutdown::new());
+        let settings = RelaySettings {
+            group: "relays".to_owned(),
+            topics: vec![WAITING.to_owned()],
+            target: TOPIC.to_owned(),
+            due_header: "due",
+            transactional_id: "relay".to_owned(),
+            lag_metric: "lag_of_tests",
+            health: health.component("relay"),
+        };
+        let (config, stop) = (config.clone(), shutdown.clone());
+        let task = tokio::spawn(async move { relay::run(&config, settings, Arc::new(AtOnce), stop).await });
+        Self { health, shutdown, task }
+    }
+
+    async fn stop(self) {
+        self.shutdown.trigger();
+        let ended = tokio::time::timeout(PATIENCE, self.task).await.expect("the relay stops");
+        ended.expect("the relay does not panic").expect("the relay stops well");
+    }
+}
+
+/// One test for all clients and for what is no reason, because the counters are the process's.
 #[tokio::test(flavor = "multi_thread")]
 async fn clients_without_brokers_are_built_anew_and_others_are_left_alone() {
     runtime::metrics::install().unwrap();
     let kafka = tokio::task::spawn_blocking(|| Kafka::start(&rundir::fresh("kafka-wedged"))).await.unwrap();
     create_topic(kafka.brokers(), TOPIC, 2).await;
+    create_topic(kafka.brokers(), WAITING, 2).await;
     let proxy = kafka.brokerless_proxy().await;
     let config = config(&proxy.addr().to_string());
     let handler = Arc::new(Any::default());
     let member = Member::start(&config, "readers", TOPIC, 8, &handler);
     let producer = Producer::new(&config, Duration::from_secs(2)).unwrap();
+    let relay = Relay::start(&config);
     send(&producer, "1").await;
-    handler.wait_for(&[1]).await;
+    produce(kafka.brokers(), WAITING, Some(b"11"), b"11", &[]).await;
+    handler.wait_for(&[1, 11]).await;
 
     // Brokers that are away are no reason, however long.
     let kafka = Arc::new(kafka);
@@ -63,27 +115,48 @@ async fn clients_without_brokers_are_built_anew_and_others_are_left_alone() {
     let broker = kafka.clone();
     tokio::task::spawn_blocking(move || broker.restart()).await.unwrap();
     send(&producer, "2").await;
-    handler.wait_for(&[1, 2]).await;
-    eventually(PATIENCE, "readiness", async || member.health.is_ready().then_some(())).await;
-    assert_eq!((rebuilds("producer"), rebuilds("consumer")), (0.0, 0.0));
+    produce(kafka.brokers(), WAITING, Some(b"12"), b"12", &[]).await;
+    handler.wait_for(&[1, 2, 12]).await;
+    let are_ready = || member.health.is_ready() && relay.health.is_ready();
+    eventually(PATIENCE, "readiness", async || are_ready().then_some(())).await;
+    assert_eq!(["producer", "consumer", "relay"].map(rebuilds), [0.0; 3]);
 
-    // A restart makes every client ask for metadata.
+    // A restart makes clients ask for metadata, mostly. Those that go on without asking lose their connections again.
     proxy.set_brokerless(true);
     let broker = kafka.clone();
     tokio::task::spawn_blocking(move || broker.restart()).await.unwrap();
     produce(kafka.brokers(), TOPIC, Some(b"3"), b"3", &[]).await;
     eventually(PATIENCE, "a new producer", async || {
-        let _ = producer.send(&record("0")).await;
+        let result = producer.send(&record("0")).await;
+        if result.is_ok() && rebuilds("producer") == 0.0 {
+            proxy.cut();
+        }
+        println!("a send ended with {result:?}");
         (rebuilds("producer") > 0.0).then_some(())
     })
     .await;
-    eventually(PATIENCE, "unreadiness", async || (!member.health.is_ready()).then_some(())).await;
-    eventually(PATIENCE, "a new consumer", async || (rebuilds("consumer") > 0.0).then_some(())).await;
+    eventually(PATIENCE, "unreadiness", async || {
+        if handler.0.with(|entries| entries.finished.contains_key(&3)) && member.health.is_ready() {
+            proxy.cut();
+        }
+        (!member.health.is_ready()).then_some(())
+    })
+    .await;
+    let consumers = || ["consumer", "relay"].map(rebuilds).iter().all(|count| *count > 0.0);
+    eventually(PATIENCE, "a new consumer and a new relay", async || {
+        if relay.health.is_ready() && rebuilds("relay") == 0.0 {
+            proxy.cut();
+        }
+        consumers().then_some(())
+    })
+    .await;
     proxy.set_brokerless(false);
     send(&producer, "4").await;
-    handler.wait_for(&[1, 2, 3, 4]).await;
-    eventually(PATIENCE, "readiness", async || member.health.is_ready().then_some(())).await;
+    produce(kafka.brokers(), WAITING, Some(b"14"), b"14", &[]).await;
+    handler.wait_for(&[1, 2, 3, 4, 11, 12, 14]).await;
+    eventually(PATIENCE, "readiness", async || are_ready().then_some(())).await;
     member.stop().await;
+    relay.stop().await;
 }
 
 fn record(number: &str) -> OutgoingRecord<'_> {

@@ -1,9 +1,10 @@
 //! `calctl simulate` against a running pipeline.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
-use tests::{eventually, run_calctl};
+use tests::sandbox::NO_STRIPE;
+use tests::{Binary, Sandbox, Service, eventually, run_calctl};
 
 use crate::world::{PATIENCE, World};
 
@@ -17,7 +18,10 @@ async fn sample_customers_end_as_bookings() {
     let rows: Vec<Value> = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(rows.len(), 8);
     assert!(rows.iter().all(|row| row["status"] == 200), "{rows:?}");
-    assert_eq!(world.records("calendly.events").await.len(), 8);
+    // One delivery comes twice. On a slow machine others are in the topic twice as well: by way of the spool.
+    let records = world.records("calendly.events").await;
+    let events: BTreeSet<_> = records.iter().map(|record| record.header("event-id")).collect();
+    assert!((events.len(), records.len() >= 8) == (7, true), "{} events, {} records", events.len(), records.len());
     // Four customers: one has cancelled, one has moved, one was told of twice.
     eventually(PATIENCE, "four bookings, one of them cancelled", async || {
         let rows = world.database.query("SELECT status, checkout_url IS NULL FROM bookings", &[]).await.unwrap();
@@ -37,4 +41,22 @@ async fn sample_customers_end_as_bookings() {
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     assert!(stderr.contains("1 of 1 deliveries were not accepted"), "{stderr}");
     assert_eq!(run_calctl(&["simulate", "--url", "nowhere"], &world.env).await.status.code(), Some(2));
+}
+
+#[tokio::test]
+async fn what_is_not_accepted_is_sent_again_as_long_as_asked() {
+    let sandbox = Sandbox::new("simulate-again").await;
+    let env = sandbox.env(NO_STRIPE);
+    let url = sandbox.ingest_url();
+    let simulate = ["simulate", "--url", &url, "--count", "1", "--retry-for"];
+    let patient: Vec<&str> = simulate.into_iter().chain(["50s"]).collect();
+    // Nobody listens yet.
+    let (output, _ingest) = tokio::join!(run_calctl(&patient, &env), async {
+        let given_up = run_calctl(&simulate.into_iter().chain(["1s"]).collect::<Vec<_>>(), &env).await;
+        assert_eq!(given_up.status.code(), Some(1), "{given_up:?}");
+        let ingest = Service::spawn(Binary::Ingest, &env);
+        ingest.wait_ready(PATIENCE).await;
+        ingest
+    });
+    assert!(output.status.success(), "{output:?}");
 }

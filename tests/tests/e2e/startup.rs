@@ -69,6 +69,7 @@ async fn a_broker_that_is_away_is_one_line_and_503_not_an_exit() {
         let (status, body) = eventually(PATIENCE, "readiness", async || service.ready().await).await;
         assert_eq!((status, body["checks"]["kafka"]["status"].as_str()), (503, Some("down")), "{body}");
         assert_eq!(service.admin("/healthz").await.unwrap().0, 200);
+        assert_eq!(service.healthcheck().await, Some(1));
         assert_eq!(service.stderr().matches(line).count(), 1);
         service.sigterm();
         assert_eq!(service.wait_exit(Duration::from_secs(30)).await.code(), Some(0), "{}", service.stderr());
@@ -96,4 +97,5 @@ async fn a_database_that_is_away_is_one_line_and_waited_for() {
     assert_eq!(service.stderr().matches(line).count(), 1, "{}", service.stderr());
     proxy.restore();
     service.wait_ready(PATIENCE).await;
+    assert_eq!(service.healthcheck().await, Some(0));
 }

@@ -9,7 +9,7 @@ use super::super::params::{self, CheckoutTerms};
 use super::operation::{Change, Entry};
 use super::request::{Applied, Request, Subject};
 use crate::fact::{Fact, FactKind};
-use crate::fold::{Booking, PaymentStatus, fold};
+use crate::fold::{Booking, PaymentStatus, Turnover, fold};
 use crate::plan::{Operation, OperationKind, OperationState, plan};
 use crate::price::Price;
 
@@ -36,6 +36,8 @@ pub(super) struct Case<'a> {
     pub(super) booking: Booking,
     /// The row has to be written.
     pub(super) is_touched: bool,
+    /// Money that was not known of before.
+    turnover: Turnover,
 }
 
 impl<'a> Case<'a> {
@@ -59,11 +61,15 @@ impl<'a> Case<'a> {
             ledger,
             requests,
             is_touched,
+            turnover: Turnover::default(),
         }
     }
 
     /// Adds what the requests say, and what was set aside for this booking, to what is known.
     pub(super) fn take_in<'f>(&mut self, strays: impl Iterator<Item = &'f Fact>, now: Timestamp) {
+        let strays: Vec<&Fact> = strays.collect();
+        let mut told = self.requests.iter().flat_map(|(_, request)| &request.facts).chain(strays.iter().copied());
+        let before = told.any(Turnover::is_about).then(|| Turnover::of(&self.facts));
         for fact in strays {
             self.add(fact);
         }
@@ -76,6 +82,9 @@ impl<'a> Case<'a> {
             {
                 entry.note(report, now);
             }
+        }
+        if let Some(before) = before {
+            self.turnover = Turnover::of(&self.facts).since(&before);
         }
         self.booking = fold(&self.facts);
     }
@@ -185,6 +194,7 @@ impl<'a> Case<'a> {
                 is_new: self.new_facts.get(turn).copied().unwrap_or(false),
                 operation,
                 busy: busy.and_then(|left| left.try_into().ok()),
+                turnover: std::mem::take(&mut self.turnover),
             };
             answers.push((*place, applied));
         }

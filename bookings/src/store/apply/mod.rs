@@ -30,6 +30,7 @@ use self::write::Decided;
 use super::Store;
 use super::error::StoreError;
 use crate::fact::Fact;
+use crate::fold::Turnover;
 use crate::price::Price;
 
 /// How often the bookings may have changed hands while we waited for their locks.
@@ -194,7 +195,8 @@ async fn set_aside(
         if let Subject::Payment(intent) = &request.subject {
             let strays: Vec<(&str, &Fact)> = request.facts.iter().map(|fact| (intent.as_str(), fact)).collect();
             write::set_aside(tx, &strays).await?;
-            *answer = Ok(Applied { booking_id: None, is_new: true, operation: None, busy: None });
+            let turnover = Turnover::default();
+            *answer = Ok(Applied { booking_id: None, is_new: true, operation: None, busy: None, turnover });
         }
     }
     Ok(())

@@ -8,6 +8,7 @@ use uuid::Uuid;
 use super::super::params::Fields;
 use super::operation::Entry;
 use crate::fact::{Details, Fact};
+use crate::fold::Turnover;
 use crate::plan::OperationKind;
 
 /// How long a process may try an operation before another one may. Longer than a request to Stripe may take.
@@ -115,6 +116,8 @@ pub struct Applied {
     pub operation: Option<ClaimedOperation>,
     /// Others are trying operations of this booking; the first of their leases runs out after this long.
     pub busy: Option<Duration>,
+    /// Money of the booking that the transaction was the first to know of. Of the requests of one booking, one has all.
+    pub turnover: Turnover,
 }
 
 /// An operation that the caller alone may try until the lease runs out.

@@ -9,9 +9,11 @@ use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::statistics::Statistics;
 use rdkafka::{ClientContext, Offset, TopicPartitionList};
 
+use super::ages::Ages;
 use super::flow::{Flow, Partition};
 use super::vitals::Vitals;
 use crate::kafka::client::{QuietContext, report_lag, resume_assigned, uncommitted};
+use crate::kafka::statistics::Gauges;
 use crate::metrics::{CONSUMER_HELD_BYTES, CONSUMER_HELD_RECORDS};
 
 /// How long an assignment may wait for the metadata of its committed offsets. Without them more is repeated, no more.
@@ -22,11 +24,13 @@ pub(super) struct GroupContext {
     vitals: Arc<Vitals>,
     drain: Duration,
     lag_metric: &'static str,
+    gauges: Gauges,
+    ages: Ages,
 }
 
 impl GroupContext {
     pub(super) fn new(flow: Arc<Flow>, vitals: Arc<Vitals>, drain: Duration, lag_metric: &'static str) -> Self {
-        Self { flow, vitals, drain, lag_metric }
+        Self { flow, vitals, drain, lag_metric, gauges: Gauges::new("consumer"), ages: Ages::default() }
     }
 
     /// Begins assignments, passing over what the commits' metadata tell to be finished.
@@ -70,7 +74,9 @@ impl ClientContext for GroupContext {
     }
 
     fn stats(&self, statistics: Statistics) {
-        report_lag(self.lag_metric, &statistics, uncommitted);
+        let lags = report_lag(self.lag_metric, &statistics, uncommitted);
+        self.ages.show(&lags, &self.flow.oldest_written());
+        self.gauges.show(&statistics);
         let (records, bytes) = self.flow.load();
         #[expect(clippy::cast_precision_loss, reason = "a gauge is a float, and both are bounded far below 2^52")]
         {

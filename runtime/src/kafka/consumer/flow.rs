@@ -105,7 +105,7 @@ impl State {
         if self.trackers.get(&epoch)?.rewinds_at(record.offset) {
             epoch = self.assign(&record.topic, record.partition, Vec::new());
         }
-        if !self.trackers.get_mut(&epoch)?.start(record.offset) {
+        if !self.trackers.get_mut(&epoch)?.start(record.offset, record.timestamp) {
             return None;
         }
         self.waiting += 1;
@@ -374,6 +374,20 @@ impl Flow {
         let state = self.lock();
         let open = state.trackers.values().filter(|tracker| !tracker.paused && !tracker.draining);
         open.map(|tracker| (tracker.topic.to_string(), tracker.partition)).collect()
+    }
+
+    /// When the oldest unfinished record of each topic was written, in milliseconds since 1970, as far as it is in memory.
+    pub(super) fn oldest_written(&self) -> HashMap<Arc<str>, i64> {
+        let mut oldest = HashMap::new();
+        for tracker in self.lock().trackers.values() {
+            if let Some(written) = tracker.oldest_written() {
+                oldest
+                    .entry(tracker.topic.clone())
+                    .and_modify(|at: &mut i64| *at = written.min(*at))
+                    .or_insert(written);
+            }
+        }
+        oldest
     }
 
     /// Records and bytes in memory.

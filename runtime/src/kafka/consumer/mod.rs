@@ -4,6 +4,7 @@
 //! `max.poll.interval.ms`. Records go to *lanes*, one per key: a lane runs one record at a time, different lanes run
 //! at the same time, up to `concurrency`. The offset that is committed is the oldest unfinished one.
 
+mod ages;
 mod context;
 mod flow;
 mod lane;

@@ -6,6 +6,15 @@ use std::sync::Arc;
 
 use super::marks;
 
+/// A record that was taken in.
+#[derive(Debug)]
+struct Open {
+    offset: i64,
+    finished: bool,
+    /// When it was written, in milliseconds since 1970, as far as the broker knows.
+    written: Option<i64>,
+}
+
 /// The offsets in flight of one assignment of a partition.
 #[derive(Debug)]
 pub(super) struct Tracker {
@@ -17,8 +26,8 @@ pub(super) struct Tracker {
     pub(super) draining: bool,
     /// Intake is paused.
     pub(super) paused: bool,
-    /// From the oldest unfinished record on, in order: offset, and whether it is finished.
-    open: VecDeque<(i64, bool)>,
+    /// From the oldest unfinished record on, in order.
+    open: VecDeque<Open>,
     /// Behind the last record that was taken in.
     next: Option<i64>,
     /// Finished in an earlier assignment; what is ahead of `next` is still to be passed over.
@@ -48,7 +57,7 @@ impl Tracker {
     }
 
     /// Takes a record in. False when it was finished in an earlier assignment.
-    pub(super) fn start(&mut self, offset: i64) -> bool {
+    pub(super) fn start(&mut self, offset: i64, written: Option<i64>) -> bool {
         self.dirty |= self.next.is_none();
         self.next = Some(offset + 1);
         while self.finished_before.front().is_some_and(|range| range.end <= offset) {
@@ -56,19 +65,19 @@ impl Tracker {
         }
         let finished = self.finished_before.front().is_some_and(|range| range.contains(&offset));
         if !finished || !self.open.is_empty() {
-            self.open.push_back((offset, finished));
+            self.open.push_back(Open { offset, finished, written });
         }
         self.dirty |= finished;
         !finished
     }
 
     pub(super) fn finish(&mut self, offset: i64) {
-        let at = self.open.partition_point(|(open, _)| *open < offset);
-        if let Some(found) = self.open.get_mut(at).filter(|(open, _)| *open == offset) {
-            found.1 = true;
+        let at = self.open.partition_point(|open| open.offset < offset);
+        if let Some(found) = self.open.get_mut(at).filter(|open| open.offset == offset) {
+            found.finished = true;
             self.dirty = true;
         }
-        while self.open.front().is_some_and(|(_, finished)| *finished) {
+        while self.open.front().is_some_and(|open| open.finished) {
             self.open.pop_front();
         }
     }
@@ -85,7 +94,12 @@ impl Tracker {
     ///
     /// Offsets have holes (transaction markers), so this is not a count of finished records.
     pub(super) fn low_water(&self) -> Option<i64> {
-        self.open.front().map(|(offset, _)| *offset).or(self.next)
+        self.open.front().map(|open| open.offset).or(self.next)
+    }
+
+    /// When the oldest unfinished record was written; `None` also when there is no such record.
+    pub(super) fn oldest_written(&self) -> Option<i64> {
+        self.open.front().and_then(|open| open.written)
     }
 
     /// The low-water mark and, as text, what is finished beyond it, when anything changed since it was last asked for.
@@ -103,7 +117,7 @@ impl Tracker {
     fn finished_beyond(&self) -> Vec<Range<i64>> {
         let mut ranges: Vec<Range<i64>> = Vec::new();
         let mut joins = false;
-        for (offset, finished) in &self.open {
+        for Open { offset, finished, .. } in &self.open {
             match ranges.last_mut().filter(|_| joins && *finished) {
                 Some(last) => last.end = offset + 1,
                 None if *finished => ranges.push(*offset..offset + 1),

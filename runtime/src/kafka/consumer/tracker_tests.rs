@@ -16,7 +16,7 @@ fn mark(tracker: &mut Tracker) -> Option<i64> {
 fn commits_only_the_contiguous_prefix() {
     let mut tracker = tracker(Vec::new());
     for offset in [5, 6, 8, 9] {
-        assert!(tracker.start(offset));
+        assert!(tracker.start(offset, None));
     }
     assert_eq!(mark(&mut tracker), Some(5), "where the assignment began");
     tracker.finish(6);
@@ -35,7 +35,7 @@ fn a_failed_commit_is_made_again() {
     let mut tracker = tracker(Vec::new());
     tracker.forget_commit();
     assert_eq!(tracker.take_commit(), None, "there is nothing to commit yet");
-    tracker.start(5);
+    tracker.start(5, None);
     assert_eq!(mark(&mut tracker), Some(5));
     tracker.forget_commit();
     assert_eq!(mark(&mut tracker), Some(5));
@@ -44,7 +44,7 @@ fn a_failed_commit_is_made_again() {
 #[test]
 fn what_an_earlier_assignment_finished_is_passed_over_and_stays_in_the_commit() {
     let mut tracker = tracker(vec![6..8, 20..30]);
-    let taken: Vec<i64> = (5..10).filter(|offset| tracker.start(*offset)).collect();
+    let taken: Vec<i64> = (5..10).filter(|offset| tracker.start(*offset, None)).collect();
     assert_eq!(taken, [5, 8, 9]);
     tracker.finish(9);
     let (mark, text) = tracker.take_commit().unwrap();
@@ -56,7 +56,7 @@ fn what_an_earlier_assignment_finished_is_passed_over_and_stays_in_the_commit() 
 #[test]
 fn reading_that_goes_back_is_told() {
     let mut tracker = tracker(Vec::new());
-    tracker.start(5);
+    tracker.start(5, None);
     assert!(tracker.rewinds_at(5));
     assert!(!tracker.rewinds_at(6));
 }
@@ -74,7 +74,7 @@ proptest! {
         let mut told: BTreeSet<i64> = BTreeSet::new();
         for life in 0..lives {
             let mut tracker = tracker(marks::decode(&text, committed));
-            let taken: Vec<i64> = offsets.iter().copied().filter(|o| *o >= committed && tracker.start(*o)).collect();
+            let taken: Vec<i64> = offsets.iter().copied().filter(|o| *o >= committed && tracker.start(*o, None)).collect();
             let expected: Vec<i64> = offsets.iter().copied().filter(|o| !told.contains(o)).collect();
             prop_assert_eq!(&taken, &expected);
             let last = life + 1 == lives;

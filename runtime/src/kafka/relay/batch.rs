@@ -27,9 +27,25 @@ pub(super) struct Batch {
     spans: BTreeMap<Partition, Span>,
     records: usize,
     bytes: usize,
+    /// Of the records whose way out is traced. They end with the batch.
+    traced: Vec<tracing::Span>,
 }
 
 impl Batch {
+    /// Keeps a record's span until the batch has moved, or has not.
+    pub(super) fn trace(&mut self, span: tracing::Span) {
+        if !span.is_disabled() {
+            self.traced.push(span);
+        }
+    }
+
+    /// Notes on the spans that nothing has moved.
+    pub(super) fn fail(&self) {
+        for span in &self.traced {
+            span.record("otel.status_code", "ERROR");
+        }
+    }
+
     pub(super) fn add(&mut self, partition: &Partition, offset: i64, due_at: Timestamp, bytes: usize) {
         let empty = || Span { first: offset, next: offset, due: Vec::new() };
         // Most records come behind one of the same partition.
@@ -45,6 +61,11 @@ impl Batch {
 
     pub(super) fn is_empty(&self) -> bool {
         self.records == 0
+    }
+
+    /// How many records.
+    pub(super) fn len(&self) -> usize {
+        self.records
     }
 
     pub(super) fn is_full(&self) -> bool {

@@ -8,8 +8,9 @@ use rdkafka::producer::{Producer as _, ThreadedProducer};
 
 use super::RelaySettings;
 use super::session::Ended;
-use crate::kafka::client::{QuietContext, SetupError};
+use crate::kafka::client::SetupError;
 use crate::kafka::config::{KafkaConfig, MAX_RECORD_BYTES};
+use crate::kafka::statistics::ProducerTelling;
 use crate::shutdown::Shutdown;
 
 /// How many records librdkafka reads ahead of each partition before it stops for the time being. Some hundreds are what
@@ -25,7 +26,7 @@ const FETCH_TOTAL_BYTES: &str = "1048576";
 
 /// A producer whose delivery reports are served by a thread of its own: a transaction can only be aborted while somebody
 /// serves them.
-pub(super) type Producer = ThreadedProducer<QuietContext>;
+pub(super) type Producer = ThreadedProducer<ProducerTelling>;
 
 pub(super) fn producer(config: &KafkaConfig, settings: &RelaySettings, life: &Shutdown) -> Result<Producer, Ended> {
     let mut client = config.client();
@@ -43,7 +44,8 @@ pub(super) fn producer(config: &KafkaConfig, settings: &RelaySettings, life: &Sh
         // No reservation. Less than the largest record, and that one would stay where it is for ever.
         .set("queue.buffering.max.kbytes", (2 * MAX_RECORD_BYTES / 1024).to_string())
         .set("partitioner", "murmur2_random");
-    let producer: Producer = client.create_with_context(QuietContext).map_err(setup)?;
+    let telling = ProducerTelling::new("relay_producer", &mut client);
+    let producer: Producer = client.create_with_context(telling).map_err(setup)?;
     init_transactions(&producer, life)?;
     Ok(producer)
 }
@@ -63,12 +65,20 @@ pub(super) fn setup(error: KafkaError) -> Ended {
     Ended::Setup(SetupError::from(error))
 }
 
+/// How often a producer asks for its transactional id, two seconds each. One that has no answer by then is replaced: it
+/// has been seen to wait for ever for a coordinator that others were served by.
+const INIT_TRIES: u32 = 10;
+
 /// Waits for the brokers in short steps, so that a shutdown is noticed.
 fn init_transactions(producer: &Producer, life: &Shutdown) -> Result<(), Ended> {
+    let mut tries = 1;
     loop {
         match producer.init_transactions(Duration::from_secs(2)) {
             Ok(()) => return Ok(()),
-            Err(KafkaError::Transaction(error)) if error.is_retriable() && !life.is_cancelled() => {
+            Err(KafkaError::Transaction(error))
+                if error.is_retriable() && tries < INIT_TRIES && !life.is_cancelled() =>
+            {
+                tries += 1;
                 tracing::debug!(%error, "the transaction coordinator is not there yet");
             }
             Err(error) => return Err(error.into()),

@@ -1,6 +1,6 @@
 //! Takes what the group gives and takes away, and reports the lag.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
 use rdkafka::config::RDKafkaLogLevel;
@@ -12,6 +12,7 @@ use rdkafka::{ClientContext, TopicPartitionList};
 use super::head::{Head, Partition};
 use crate::kafka::client::{QuietContext, report_lag};
 use crate::kafka::consumer::vitals::Vitals;
+use crate::kafka::statistics::Gauges;
 
 #[derive(Default)]
 struct State {
@@ -21,11 +22,14 @@ struct State {
     membership: Option<Arc<ConsumerGroupMetadata>>,
     mine: HashSet<Partition>,
     held: HashSet<Partition>,
+    /// What waits, by topic.
+    lags: HashMap<String, i64>,
 }
 
 pub(super) struct RelayContext {
     lag_metric: &'static str,
     vitals: Arc<Vitals>,
+    gauges: Gauges,
     /// The consumer that this belongs to: splitting a queue off takes an `Arc` of it.
     consumer: OnceLock<Weak<BaseConsumer<RelayContext>>>,
     state: Mutex<State>,
@@ -33,7 +37,7 @@ pub(super) struct RelayContext {
 
 impl RelayContext {
     pub(super) fn new(lag_metric: &'static str, vitals: Arc<Vitals>) -> Self {
-        Self { lag_metric, vitals, consumer: OnceLock::new(), state: Mutex::default() }
+        Self { lag_metric, vitals, gauges: Gauges::new("relay"), consumer: OnceLock::new(), state: Mutex::default() }
     }
 
     pub(super) fn belongs_to(&self, consumer: &Arc<BaseConsumer<Self>>) {
@@ -71,6 +75,11 @@ impl RelayContext {
         self.lock().held = held;
     }
 
+    /// How many records of a topic waited when librdkafka last told, of the partitions that are ours.
+    pub(super) fn waiting(&self, topic: &str) -> u64 {
+        self.lock().lags.get(topic).and_then(|lag| u64::try_from(*lag).ok()).unwrap_or(0)
+    }
+
     /// Splits the queues off before anything is fetched into them.
     fn assign(&self, list: &TopicPartitionList) {
         let Some(consumer) = self.consumer.get().and_then(Weak::upgrade) else { return };
@@ -98,8 +107,9 @@ impl ClientContext for RelayContext {
     }
 
     fn stats(&self, statistics: Statistics) {
-        let state = self.lock();
-        report_lag(self.lag_metric, &statistics, |topic, partition| {
+        self.gauges.show(&statistics);
+        let mut state = self.lock();
+        let lags = report_lag(self.lag_metric, &statistics, |topic, partition| {
             // Offsets that a transaction commits do not reach the client's own count: what was taken and is still held,
             // and what was not taken yet, is what waits.
             let held = i64::from(state.held.contains(&(topic.to_owned(), partition.partition)));
@@ -107,6 +117,7 @@ impl ClientContext for RelayContext {
             let position = if partition.app_offset >= 0 { partition.app_offset } else { fetched };
             if position < 0 { 0 } else { (partition.ls_offset - position).max(0) + held }
         });
+        state.lags = lags.into_iter().map(|(topic, lag)| (topic.to_owned(), lag)).collect();
         self.vitals.take(&statistics, &state.mine);
     }
 }

@@ -22,6 +22,15 @@ pub(super) struct Outgoing<'a> {
     pub(super) headers: Option<OwnedHeaders>,
 }
 
+impl Outgoing<'_> {
+    /// The last value of a header, as text.
+    pub(super) fn header(&self, name: &str) -> Option<&str> {
+        let headers = self.headers.as_ref()?;
+        let found = headers.iter().filter(|header| header.key == name).last()?;
+        found.value.and_then(|value| str::from_utf8(value).ok())
+    }
+}
+
 struct Held {
     record: OwnedMessage,
     due_at: Timestamp,

@@ -10,6 +10,7 @@ mod clients;
 mod context;
 mod head;
 mod session;
+mod trace;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -71,6 +72,9 @@ pub trait Timetable: Send + Sync + 'static {
 
     /// Told which records of a topic have moved, by when they were due, after the transaction has been committed.
     fn moved(&self, topic: &str, due: &[Timestamp], at: Timestamp);
+
+    /// Told every half second, for each topic, how many records wait, and when the first of those that are held is due.
+    fn waiting(&self, topic: &str, records: u64, first_due: Option<Timestamp>);
 }
 
 /// The relay ended without being told to.

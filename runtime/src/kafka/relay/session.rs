@@ -13,6 +13,7 @@ use super::batch::Batch;
 use super::clients::{Producer, consumer_config, producer, setup};
 use super::context::RelayContext;
 use super::head::{Head, Outgoing};
+use super::trace::release_span;
 use super::{RelaySettings, Timetable};
 use crate::kafka::client::SetupError;
 use crate::kafka::config::KafkaConfig;
@@ -29,6 +30,13 @@ const STEP: Duration = Duration::from_secs(8);
 const FROZEN: Duration = Duration::from_secs(5);
 /// A full queue is emptied by the brokers' reports.
 const FULL: Duration = Duration::from_millis(5);
+/// A transaction that moved few records is followed by the next one only after this time: its cost does not depend on
+/// how many there are.
+const GATHER: Duration = Duration::from_millis(25);
+/// Below this many records a transaction is small.
+const SMALL: usize = 250;
+/// How often it is looked whether the brokers have acknowledged a batch.
+const GLANCE: Duration = Duration::from_millis(1);
 /// How often the lag's share that is held is told.
 const TELL: Duration = Duration::from_millis(500);
 
@@ -82,8 +90,10 @@ impl<'a, T: Timetable> Session<'a, T> {
     pub(super) fn run(&mut self) -> Result<(), Ended> {
         while !self.life.is_cancelled() {
             self.serve_group()?;
-            if !self.move_due()? {
-                std::thread::park_timeout(self.time_to_wait());
+            match self.move_due()? {
+                0 => std::thread::park_timeout(self.time_to_wait()),
+                1..SMALL => rest(GATHER),
+                _ => {}
             }
         }
         Ok(())
@@ -112,10 +122,19 @@ impl<'a, T: Timetable> Session<'a, T> {
         self.heads.extend(assigned);
         if self.told.elapsed() > TELL {
             self.told = Instant::now();
-            let held = self.heads.iter().filter(|head| head.due_at().is_some());
-            self.consumer.context().set_held(held.map(|head| head.partition().clone()).collect());
+            self.tell();
         }
         Ok(())
+    }
+
+    fn tell(&self) {
+        let held = self.heads.iter().filter(|head| head.due_at().is_some());
+        self.consumer.context().set_held(held.map(|head| head.partition().clone()).collect());
+        for topic in &self.settings.topics {
+            let heads = self.heads.iter().filter(|head| head.partition().0 == *topic);
+            let first_due = heads.filter_map(Head::due_at).min();
+            self.timetable.waiting(topic, self.consumer.context().waiting(topic), first_due);
+        }
     }
 
     fn time_to_wait(&self) -> Duration {
@@ -123,27 +142,28 @@ impl<'a, T: Timetable> Session<'a, T> {
         Duration::try_from(due.duration_since(Timestamp::now())).unwrap_or(Duration::ZERO).min(MAX_WAIT)
     }
 
-    /// Moves what is due: all of it and its offsets, or nothing. True when there was something.
-    fn move_due(&mut self) -> Result<bool, Ended> {
-        let Some(membership) = self.consumer.context().membership() else { return Ok(false) };
+    /// Moves what is due: all of it and its offsets, or nothing. Tells how many records moved.
+    fn move_due(&mut self) -> Result<usize, Ended> {
+        let Some(membership) = self.consumer.context().membership() else { return Ok(0) };
         let mut batch = Batch::default();
         let moved = self.send_due(&mut batch).and_then(|()| self.commit(&batch, &membership));
         if let Err(error) = moved {
             // Spares readers the wait for the transaction's timeout.
             let aborted = self.producer.abort_transaction(STEP);
+            batch.fail();
             if !is_outdated(&error) || aborted.is_err() {
                 return Err(error.into());
             }
             tracing::info!(%error, "the group was rebalanced meanwhile; a batch is read again");
             self.consumer.context().is_outdated(&membership);
             self.read_again(&batch)?;
-            return Ok(false);
+            return Ok(0);
         }
         let now = Timestamp::now();
         for ((topic, _), due) in batch.due() {
             self.timetable.moved(topic, due, now);
         }
-        Ok(!batch.is_empty())
+        Ok(batch.len())
     }
 
     /// Hands what is due to the producer, the partitions in turns, until there is nothing more or the batch is full.
@@ -160,6 +180,7 @@ impl<'a, T: Timetable> Session<'a, T> {
                     let begin = batch.is_empty();
                     let bytes = record.value.map_or(0, <[u8]>::len);
                     batch.add(&partition, record.offset, record.due_at, bytes);
+                    batch.trace(release_span(&partition.0, &self.settings.target, &record));
                     if begin {
                         self.producer.begin_transaction()?;
                     }
@@ -180,7 +201,17 @@ impl<'a, T: Timetable> Session<'a, T> {
             return Ok(());
         }
         self.producer.send_offsets_to_transaction(&batch.offsets(), membership, STEP)?;
+        self.await_reports();
         self.producer.commit_transaction(STEP)
+    }
+
+    /// Waits until the brokers have answered for every record. The commit would too, but it sees the last report only
+    /// when its own poll returns, up to 100 ms later. A record that failed makes the commit fail.
+    fn await_reports(&self) {
+        let deadline = Instant::now() + STEP;
+        while self.producer.in_flight_count() > 0 && Instant::now() < deadline {
+            std::thread::park_timeout(GLANCE);
+        }
     }
 
     fn read_again(&mut self, batch: &Batch) -> Result<(), Ended> {
@@ -195,6 +226,14 @@ impl<'a, T: Timetable> Session<'a, T> {
             element.error()?;
         }
         Ok(())
+    }
+}
+
+/// Rests for the whole time, however often records that arrive wake the thread.
+fn rest(time: Duration) {
+    let until = Instant::now() + time;
+    while let Some(left) = until.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()) {
+        std::thread::park_timeout(left);
     }
 }
 

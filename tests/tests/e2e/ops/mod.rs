@@ -1,0 +1,3 @@
+//! What lies in `ops/`: rules, configurations, dashboards.
+
+mod rules;
