@@ -8,6 +8,7 @@ use rdkafka::metadata::MetadataTopic;
 
 use super::client::{QuietContext, SetupError};
 use super::config::KafkaConfig;
+use super::trouble::{Cause, Ear, Trouble, ask};
 use crate::health::Component;
 use crate::shutdown::Shutdown;
 
@@ -17,17 +18,19 @@ const TIMEOUT: Duration = Duration::from_millis(1500);
 
 /// Asks the brokers for metadata every two seconds until shutdown, and keeps `component` up to date.
 pub fn watch_brokers(config: &KafkaConfig, component: Component, shutdown: Shutdown) -> Result<(), SetupError> {
-    let client: BaseConsumer<QuietContext> = config.client().create_with_context(QuietContext)?;
+    let client: BaseConsumer<Ear> = config.client().create_with_context(Ear::default())?;
     let client = std::sync::Arc::new(client);
     let brokers = config.brokers.clone();
     tokio::spawn(async move {
-        let mut was_up = None;
+        let mut was = None;
         while !shutdown.is_cancelled() {
             let asked = client.clone();
-            let up = tokio::task::spawn_blocking(move || probe(&asked)).await.unwrap_or(false);
-            if was_up != Some(up) {
-                report(up, was_up.is_some(), &brokers, &component);
-                was_up = Some(up);
+            let asked = tokio::task::spawn_blocking(move || ask(&asked, TIMEOUT)).await;
+            let trouble = asked.unwrap_or_else(|_| Err(Trouble::default())).err();
+            let is = trouble.as_ref().map(|trouble| trouble.cause);
+            if is_news(was, is) {
+                report(trouble.as_ref(), was.is_some(), &brokers, &component);
+                was = Some(is);
             }
             tokio::select! {
                 () = shutdown.cancelled() => {}
@@ -76,23 +79,25 @@ impl Witness {
     }
 }
 
-fn probe(client: &BaseConsumer<QuietContext>) -> bool {
-    // Serves the client's events, so that its queue does not grow.
-    let _ = client.poll(Duration::ZERO);
-    client.fetch_metadata(None, TIMEOUT).is_ok_and(|metadata| !metadata.brokers().is_empty())
+/// A change, or a cause that says more than that nobody answers.
+fn is_news(was: Option<Option<Cause>>, is: Option<Cause>) -> bool {
+    match (was, is) {
+        (Some(Some(before)), Some(now)) => now != Cause::Unreachable && now != before,
+        _ => was != Some(is),
+    }
 }
 
-fn report(up: bool, again: bool, brokers: &str, component: &Component) {
-    if up {
-        component.up();
-        if again {
-            tracing::info!(brokers, "Kafka answers again");
+fn report(trouble: Option<&Trouble>, again: bool, brokers: &str, component: &Component) {
+    match trouble {
+        None => {
+            component.up();
+            if again {
+                tracing::info!(brokers, "Kafka answers again");
+            }
         }
-    } else {
-        component.down("no broker answers");
-        tracing::warn!(
-            brokers,
-            "Kafka is not reachable; trying on (check KAFKA_BROKERS and the KAFKA_SASL_*/SSL settings)"
-        );
+        Some(trouble) => {
+            component.down(trouble.cause.detail());
+            tracing::warn!(brokers, reason = %trouble, "Kafka is not reachable; trying on");
+        }
     }
 }
