@@ -55,7 +55,7 @@ pub(super) fn text(overview: &Overview, coloured: bool) -> String {
         let text = format!("open ({}): all events are held back", overview.breaker_open.join(", "));
         lines.insert(1, ("breaker", pen.write(Look::Bad, &text)));
     }
-    lines.iter().map(|(name, text)| format!("{name:<9} {text}\n")).collect()
+    lines.iter().fold(String::new(), |drawn, (name, text)| drawn + &format!("{name:<9} {text}\n"))
 }
 
 fn service(pen: &Pen, service: &Service) -> String {

@@ -22,15 +22,15 @@ pub fn watch_brokers(config: &KafkaConfig, component: Component, shutdown: Shutd
     let client = std::sync::Arc::new(client);
     let brokers = config.brokers.clone();
     tokio::spawn(async move {
-        let mut was = None;
+        let mut was = Known::Nothing;
         while !shutdown.is_cancelled() {
             let asked = client.clone();
             let asked = tokio::task::spawn_blocking(move || ask(&asked, TIMEOUT)).await;
             let trouble = asked.unwrap_or_else(|_| Err(Trouble::default())).err();
-            let is = trouble.as_ref().map(|trouble| trouble.cause);
-            if is_news(was, is) {
-                report(trouble.as_ref(), was.is_some(), &brokers, &component);
-                was = Some(is);
+            let is = trouble.as_ref().map_or(Known::Well, |trouble| Known::Trouble(trouble.cause));
+            if is.is_news_after(was) {
+                report(trouble.as_ref(), was != Known::Nothing, &brokers, &component);
+                was = is;
             }
             tokio::select! {
                 () = shutdown.cancelled() => {}
@@ -79,11 +79,21 @@ impl Witness {
     }
 }
 
-/// A change, or a cause that says more than that nobody answers.
-fn is_news(was: Option<Option<Cause>>, is: Option<Cause>) -> bool {
-    match (was, is) {
-        (Some(Some(before)), Some(now)) => now != Cause::Unreachable && now != before,
-        _ => was != Some(is),
+/// What was last told about the brokers.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Known {
+    Nothing,
+    Well,
+    Trouble(Cause),
+}
+
+impl Known {
+    /// A change, or a cause that says more than that nobody answers.
+    fn is_news_after(self, was: Self) -> bool {
+        match (was, self) {
+            (Self::Trouble(before), Self::Trouble(now)) => now != Cause::Unreachable && now != before,
+            _ => was != self,
+        }
     }
 }
 

@@ -177,7 +177,9 @@ async fn nothing_that_operators_see_tells_who_booked() {
     let listed = run_calctl(&["dlq", "list"], &world.env).await;
     assert_clean("dlq list", &String::from_utf8_lossy(&listed.stdout), &forbidden);
     // The last words count as well.
-    services.iter().for_each(|service| service.sigterm());
+    for service in &services {
+        service.sigterm();
+    }
     for service in &services {
         service.wait_exit(Duration::from_secs(40)).await;
         assert_clean(&service.log().display().to_string(), &service.stderr(), &forbidden);
