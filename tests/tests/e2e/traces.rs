@@ -1,26 +1,27 @@
 //! One event's whole life is one trace, retries and all.
 
 use tests::calendly::{Invitee, SIGNATURE_HEADER, Signer};
-use tests::eventually;
+use tests::kafka::wait_for;
 use tests::otlp::{Collector, Span};
-use tests::sandbox::CALENDLY_SIGNING_KEY;
+use tests::sandbox::{CALENDLY_SIGNING_KEY, NO_STRIPE};
 use tests::service::http_client;
 use tests::stripe::{Endpoint, Fault};
+use tests::{Binary, Sandbox, Service, eventually};
 
 use crate::world::{PATIENCE, World};
 
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 const SENDER: &str = "00f067aa0ba902b7";
 
-/// Delivers as a sender that is part of a trace itself.
-async fn send_within_a_trace(world: &World, invitee: &Invitee) {
+/// Delivers as a sender that is part of a trace itself. True when ingest took it.
+async fn delivered_within_a_trace(sandbox: &Sandbox, invitee: &Invitee) -> bool {
     let body = invitee.created().body();
     let request = http_client()
-        .post(format!("{}/webhooks/calendly", world.sandbox.ingest_url()))
+        .post(format!("{}/webhooks/calendly", sandbox.ingest_url()))
         .header(SIGNATURE_HEADER, Signer::new(CALENDLY_SIGNING_KEY).sign_now(&body))
         .header("traceparent", format!("00-{TRACE}-{SENDER}-01"))
         .body(body);
-    assert_eq!(request.send().await.unwrap().status(), 200);
+    request.send().await.is_ok_and(|answer| answer.status() == 200)
 }
 
 /// The one span of the trace for which this holds.
@@ -56,7 +57,7 @@ async fn one_event_with_a_retry_is_one_trace() {
     let world = World::start_with("trace", &collector.env()).await;
     world.stripe.inject(Endpoint::CreateSession, Fault::Saved500);
     let invitee = Invitee::random();
-    send_within_a_trace(&world, &invitee).await;
+    assert!(delivered_within_a_trace(&world.sandbox, &invitee).await);
     world.open_session(&invitee).await;
     let complete = |spans: &[Span]| {
         let has = |name: &str, outcome: &str| spans.iter().any(|s| s.name == name && s.attribute("outcome") == outcome);
@@ -114,7 +115,7 @@ async fn a_dead_letter_and_its_replay_stay_in_the_trace() {
     let world = World::start_with("trace-dead", &collector.env()).await;
     world.stripe.inject(Endpoint::CreateSession, Fault::status_with_code(400, "url_invalid"));
     let invitee = Invitee::random();
-    send_within_a_trace(&world, &invitee).await;
+    assert!(delivered_within_a_trace(&world.sandbox, &invitee).await);
     let dead = world.wait_for_records("calendly.events.dlq", 1).await;
     assert!(dead[0].header("traceparent").unwrap().contains(TRACE));
     let replayed = tests::run_calctl(&["dlq", "replay"], &world.env).await;
@@ -130,4 +131,37 @@ async fn a_dead_letter_and_its_replay_stay_in_the_trace() {
         ["dead", "applied"].map(|outcome| only(&tries, outcome, |s| s.attribute("outcome") == outcome));
     assert_eq!(applied.links, [(TRACE.to_owned(), died.id.clone())]);
     assert_eq!(applied.parent, died.parent);
+}
+
+/// A delivery that came while Kafka was away, and that the next process sends.
+#[tokio::test]
+async fn what_lay_in_the_spool_is_sent_in_its_trace() {
+    let collector = Collector::start().await;
+    let sandbox = Sandbox::new("trace-spool").await;
+    let mut env = sandbox.env(NO_STRIPE);
+    env.extend(collector.env().map(|(name, value)| (name.to_owned(), value.to_owned())));
+    let mut lonely = env.clone();
+    lonely.insert("KAFKA_BROKERS".to_owned(), "127.0.0.1:9".to_owned());
+    let ingest = Service::spawn(Binary::Ingest, &lonely);
+    let invitee = Invitee::random();
+    eventually(PATIENCE, "the delivery to be spooled", async || {
+        delivered_within_a_trace(&sandbox, &invitee).await.then_some(())
+    })
+    .await;
+    ingest.sigterm();
+    ingest.wait_exit(PATIENCE).await;
+    let _ingest = Service::spawn(Binary::Ingest, &env);
+    let topic = sandbox.topic("calendly.events");
+    let records = wait_for(sandbox.brokers(), &topic, PATIENCE, |found| !found.is_empty()).await;
+    let has = |spans: &[Span]| spans.iter().any(|span| span.name == "publish" && !span.is_error);
+    let spans = eventually(PATIENCE, "the whole trace", async || {
+        let spans = collector.trace(TRACE);
+        has(&spans).then_some(spans)
+    })
+    .await;
+    let webhook = only(&spans, "the request", |span| span.attribute("outcome") == "spooled");
+    only(&spans, "the wait for the disk", named("spool", webhook));
+    let sent = only(&spans, "the record's way", |span| span.name == "publish" && !span.is_error);
+    assert_eq!((&sent.parent, sent.attribute("messaging.destination.name")), (&webhook.id, topic.as_str()));
+    assert_eq!(records[0].header("traceparent"), Some(format!("00-{TRACE}-{}-01", webhook.id).as_str()));
 }
