@@ -33,6 +33,9 @@ pub(crate) enum Command {
     /// Kafka topics.
     #[command(subcommand)]
     Topics(TopicsCommand),
+    /// Schemas in the schema registry.
+    #[command(subcommand)]
+    Schemas(SchemasCommand),
     /// The database.
     #[command(subcommand)]
     Db(DbCommand),
@@ -62,6 +65,12 @@ pub(crate) enum Command {
 #[derive(Debug, Subcommand)]
 pub(crate) enum TopicsCommand {
     /// Creates the topics that are missing, one retry topic for each of `RETRY_DELAYS`.
+    Apply,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum SchemasCommand {
+    /// Registers this release's schemas as far as they are missing, and sets their compatibility.
     Apply,
 }
 

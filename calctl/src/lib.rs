@@ -1,4 +1,4 @@
-//! `calctl`: prepares topics and the database, sets prices, shows bookings, handles dead letters, audits, sends samples.
+//! `calctl`: prepares topics, schemas and the database, sets prices, shows bookings, handles dead letters, audits, sends samples.
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail loudly"))]
 
@@ -12,6 +12,7 @@ mod moment;
 mod output;
 mod prices;
 mod progress;
+mod registry;
 mod simulate;
 mod top;
 mod topics;
@@ -21,7 +22,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use runtime::env::Env;
 
-use self::cli::{BookingsCommand, Cli, Command, DbCommand, PricesCommand, TopicsCommand};
+use self::cli::{BookingsCommand, Cli, Command, DbCommand, PricesCommand, SchemasCommand, TopicsCommand};
 use self::output::Printer;
 
 const WRONG_USAGE: u8 = 2;
@@ -49,6 +50,7 @@ async fn run(cli: Cli, env: &Env) -> anyhow::Result<()> {
     let printer = Printer::new(cli.output);
     match cli.command {
         Command::Topics(TopicsCommand::Apply) => topics::apply(env, &printer).await,
+        Command::Schemas(SchemasCommand::Apply) => registry::apply(env, &printer).await,
         Command::Db(DbCommand::Migrate) => database::migrate(env, &printer).await,
         Command::Prices(PricesCommand::List) => prices::list(env, &printer).await,
         Command::Prices(PricesCommand::Set { event_type_uri, price }) => {

@@ -8,6 +8,7 @@ use crate::server::Tls;
 use runtime::env::{ConfigError, Env};
 use runtime::kafka::{KafkaConfig, MAX_RECORD_BYTES};
 use runtime::listen::ListenAddr;
+use runtime::registry::RegistryConfig;
 use schemas::ladder::RetryLadder;
 use secrecy::{ExposeSecret, SecretString};
 
@@ -42,6 +43,8 @@ impl FromStr for LateDeliveries {
 pub struct Config {
     /// The brokers.
     pub kafka: KafkaConfig,
+    /// `SCHEMA_REGISTRY_URL`, if there is one.
+    pub registry: Option<RegistryConfig>,
     /// `RETRY_DELAYS`: ingest makes the tiers' topics like every service.
     pub ladder: RetryLadder,
     /// `INGEST_ADDR`.
@@ -78,6 +81,7 @@ impl Config {
         }
         Ok(Self {
             kafka: KafkaConfig::from_env(env)?,
+            registry: RegistryConfig::from_env(env)?,
             ladder: env.parse("RETRY_DELAYS", RetryLadder::default())?,
             addr: ListenAddr::from_env(env, "INGEST_ADDR", "0.0.0.0:8080")?,
             admin_addr: ListenAddr::from_env(env, "ADMIN_ADDR", ADMIN_ADDR)?,

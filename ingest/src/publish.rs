@@ -5,6 +5,8 @@ mod link;
 mod quarantine;
 
 use jiff::Timestamp;
+use runtime::registry::Framings;
+use schemas::codec::Kind;
 use schemas::headers::{EventHeaders, Headers};
 use schemas::ladder::ErrorClass;
 use schemas::topics::Topics;
@@ -41,6 +43,7 @@ pub enum PublishError {
 #[derive(Clone)]
 pub struct Publisher {
     durable: Durable,
+    framings: Framings,
     topics: Topics,
 }
 
@@ -58,7 +61,7 @@ impl Publisher {
     pub(crate) fn new(durable: Durable, topics: Topics) -> Self {
         // A counter that is not there yet cannot be seen to rise for the first time.
         dead_letters().increment(0);
-        Self { durable, topics }
+        Self { framings: durable.framings.clone(), durable, topics }
     }
 
     /// Publishes a Calendly delivery.
@@ -77,7 +80,7 @@ impl Publisher {
         };
         let (key, event_id) = (parsed.partition_key(), parsed.event_id().to_string());
         let event = parsed.into_event(received_at);
-        let value = codec::encode_calendly(&event)?;
+        let value = codec::encode_calendly_as(&event, self.framings.get(Kind::Calendly))?;
         let topic = self.topics.calendly_events();
         let outgoing = Outgoing { topic, key, event_id, event_type: event.event_type, value };
         self.send(outgoing, received_at, traceparent).await
@@ -97,7 +100,7 @@ impl Publisher {
         };
         let (key, event_id) = (parsed.partition_key(), parsed.event_id().to_owned());
         let event = parsed.into_event(received_at);
-        let value = codec::encode_stripe(&event)?;
+        let value = codec::encode_stripe_as(&event, self.framings.get(Kind::Stripe))?;
         let outgoing = Outgoing { topic, key, event_id, event_type: event.event_type, value };
         self.send(outgoing, received_at, traceparent).await
     }

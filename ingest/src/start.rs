@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
+use anyhow::Context as _;
 use runtime::env::{ConfigError, Env};
 use runtime::health::{Component, Health};
 use runtime::kafka::{KafkaConfig, Producer, TopicError, ensure_topics, watch_brokers};
 use runtime::listen::listen;
+use runtime::registry::{self, Framings, Registry};
 use runtime::shutdown::Shutdown;
 use schemas::topics::Topics;
 use tokio::net::TcpListener;
@@ -49,6 +51,7 @@ pub async fn serve(env: Env, config: Config, listeners: Listeners, shutdown: Shu
     let health = Health::new();
     let kafka_health = health.component("kafka").dispensable("no broker answers; deliveries are spooled");
     let (topics_health, spool_health) = (health.component("topics"), health.component("spool"));
+    let registry_health = config.registry.as_ref().map(|_| health.component("registry"));
     let metrics = runtime::metrics::install()?;
     let verifiers = Verifiers::new(&config);
     // First of all: without it, the signal would end the process, also while the spool is being checked.
@@ -64,13 +67,19 @@ pub async fn serve(env: Env, config: Config, listeners: Listeners, shutdown: Shu
     let topics = Topics::new(&config.kafka.prefix, &config.ladder);
     let producer = Producer::new(&config.kafka, DELIVERY_TIMEOUT)?;
     watch_brokers(&config.kafka, kafka_health, shutdown.clone())?;
+    let framings = framings(&config, registry_health, &topics, &shutdown)?;
     let link = Link::default();
-    let durable =
-        Durable { producer: producer.clone(), spool: spool.clone(), link: link.clone(), budget: config.spool_after };
+    let durable = Durable {
+        producer: producer.clone(),
+        spool: spool.clone(),
+        link: link.clone(),
+        budget: config.spool_after,
+        framings: framings.clone(),
+    };
     let router = routes::router(&config, verifiers, &Publisher::new(durable, topics.clone()));
     let addr = listeners.public.local_addr()?;
     let (stop, stop_draining) = (shutdown.child(), Shutdown::new());
-    let draining = tokio::spawn(drain(spool, producer.clone(), link, stop_draining.clone()));
+    let draining = tokio::spawn(drain(spool, producer.clone(), link, framings, stop_draining.clone()));
     // Deliveries are taken from the first moment on; the topics are made beside that.
     let serving = tokio::spawn(server::serve(listeners.public, config.tls.clone(), router, stop.clone()));
     tokio::spawn(stop_when(broken.clone(), stop.clone()));
@@ -92,6 +101,22 @@ pub async fn serve(env: Env, config: Config, listeners: Listeners, shutdown: Shu
     prepared?;
     drained?;
     Ok(served?)
+}
+
+/// Deliveries are taken before the registry has told its ids, as they are before the brokers are there: they wait in the
+/// spool.
+fn framings(
+    config: &Config,
+    health: Option<Component>,
+    topics: &Topics,
+    shutdown: &Shutdown,
+) -> anyhow::Result<Framings> {
+    let (Some(config), Some(health)) = (&config.registry, health) else { return Ok(Framings::default()) };
+    let client = Registry::new(config).context("cannot build the HTTP client for the schema registry")?;
+    let framings = Framings::of_registry();
+    let _answers =
+        registry::keep_written(client, registry::subjects(topics), framings.clone(), health, shutdown.clone());
+    Ok(framings)
 }
 
 /// Without its spool the service cannot keep its promise, and a new process can.

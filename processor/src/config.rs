@@ -7,6 +7,7 @@ use bookings::store::CheckoutTerms;
 use reqwest::Url;
 use runtime::env::{ConfigError, Env};
 use runtime::kafka::KafkaConfig;
+use runtime::registry::RegistryConfig;
 use schemas::ladder::RetryLadder;
 use secrecy::SecretString;
 
@@ -26,6 +27,8 @@ pub struct StripeConfig {
 pub struct Config {
     /// The brokers.
     pub kafka: KafkaConfig,
+    /// `SCHEMA_REGISTRY_URL`, if there is one.
+    pub registry: Option<RegistryConfig>,
     /// `RETRY_DELAYS`.
     pub ladder: RetryLadder,
     /// `RETRY_MAX_ATTEMPTS`: retries after the first try.
@@ -49,6 +52,7 @@ impl Config {
     pub fn from_env(env: &Env) -> Result<Self, ConfigError> {
         Ok(Self {
             kafka: KafkaConfig::from_env(env)?,
+            registry: RegistryConfig::from_env(env)?,
             ladder: env.parse("RETRY_DELAYS", RetryLadder::default())?,
             max_attempts: env.parse("RETRY_MAX_ATTEMPTS", 5)?,
             concurrency: between(env, "PROCESSOR_CONCURRENCY", 64, 4096)?,

@@ -1,6 +1,7 @@
 //! Whether trying again can help: every error of the processor, sorted by an exhaustive match.
 
 use bookings::store::StoreError;
+use runtime::registry::RegistryError;
 use schemas::CodecError;
 use schemas::ladder::{ErrorClass, Failure};
 
@@ -13,6 +14,9 @@ pub enum ProcessError {
     /// The record is no event that we can read.
     #[error("the record cannot be decoded: {0}")]
     Undecodable(#[from] CodecError),
+    /// The record's schema is not to be had.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
     /// The event lacks something that its type must have.
     #[error("the event is unusable: {0}")]
     Unusable(&'static str),
@@ -38,7 +42,8 @@ impl ProcessError {
     pub fn failure(&self) -> Failure {
         let class = match self {
             Self::Undecodable(_) | Self::Unusable(_) | Self::NoEnd | Self::Panicked => ErrorClass::Permanent,
-            Self::OperationBusy => ErrorClass::Transient,
+            // Of the schema registry nothing is permanent: what it refuses, an operator can mend.
+            Self::OperationBusy | Self::Registry(_) => ErrorClass::Transient,
             Self::Store(error) => store_class(error),
             Self::Stripe(error) => stripe_class(error),
         };
@@ -53,6 +58,7 @@ impl ProcessError {
     pub fn evidence(&self) -> Evidence {
         match self {
             Self::Undecodable(_) | Self::Unusable(_) | Self::NoEnd | Self::Panicked => Evidence::Fails(Cause::Release),
+            Self::Registry(_) => Evidence::Fails(Cause::Registry),
             Self::OperationBusy => Evidence::Nothing,
             Self::Store(error) => store_evidence(error),
             Self::Stripe(error) => stripe_evidence(error),

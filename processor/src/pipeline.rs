@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use runtime::kafka::Record;
 use runtime::kafka::consumer::{Completion, Handler};
 use runtime::metrics as names;
+use runtime::registry::Schemas;
 use schemas::Event;
 use schemas::headers::Headers;
 use tracing::Instrument as _;
@@ -48,6 +49,7 @@ impl From<Outcome> for Processed {
 
 /// Handles records: the consumer's [`Handler`].
 pub struct Pipeline {
+    schemas: Schemas,
     books: Books,
     executor: Executor,
     router: Router,
@@ -56,8 +58,8 @@ pub struct Pipeline {
 
 impl Pipeline {
     /// A pipeline on these parts.
-    pub fn new(books: Books, executor: Executor, router: Router, breaker: Arc<Breaker>) -> Self {
-        Self { books, executor, router, breaker }
+    pub fn new(schemas: Schemas, books: Books, executor: Executor, router: Router, breaker: Arc<Breaker>) -> Self {
+        Self { schemas, books, executor, router, breaker }
     }
 
     async fn process(&self, event: &Event, is_retry: bool) -> Result<Processed, ProcessError> {
@@ -86,10 +88,15 @@ impl Pipeline {
         Ok(Processed { outcome, asked_stripe })
     }
 
+    async fn decode(&self, value: &[u8]) -> Result<Event, ProcessError> {
+        let ids = self.schemas.of(value).await?;
+        Ok(schemas::codec::decode_with(value, &ids)?)
+    }
+
     async fn finish(&self, record: Record, headers: Headers, spans: &Spans) -> Completion {
         let started = Instant::now();
         let attempt = attempt(&headers);
-        let decoded = schemas::codec::decode(&record.value).map_err(ProcessError::from);
+        let decoded = self.decode(&record.value).await;
         let label = decoded.as_ref().map_or("unknown", handlers::label);
         let received_at = decoded.as_ref().ok().map(received_at);
         let outcome = match self.try_once(&record, &headers, decoded).await {

@@ -11,6 +11,7 @@ use runtime::health::{Component, Health};
 use runtime::kafka::consumer::{self, ConsumerSettings};
 use runtime::kafka::{Producer, TopicError, ensure_topics, watch_brokers};
 use runtime::metrics::{self as names, CONSUMER_LAG};
+use runtime::registry::{self, Registry, Schemas};
 use runtime::shutdown::Shutdown;
 use schemas::ladder::ErrorClass;
 use schemas::topics::Topics;
@@ -45,6 +46,7 @@ pub async fn run(env: Env, shutdown: Shutdown) -> anyhow::Result<()> {
     let health = Health::new();
     let (kafka_health, database_health) = (health.component("kafka"), health.component("postgres"));
     let (consumer_health, breaker_health) = (health.component("consumer"), health.component("breaker"));
+    let registry_health = config.registry.as_ref().map(|_| health.component("registry"));
     let _admin = admin.start(health, &shutdown).await?;
 
     let store = Store::new(
@@ -70,6 +72,7 @@ pub async fn run(env: Env, shutdown: Shutdown) -> anyhow::Result<()> {
         Err(error) => return Err(error.into()),
     }
 
+    let Some(schemas) = schemas(&config, registry_health, &topics, &shutdown).await? else { return Ok(()) };
     let router =
         Router::new(producer.clone(), topics.clone(), config.ladder.clone(), config.max_attempts, shutdown.clone());
     let books = Books::open(&store, config.database_pool_size);
@@ -86,9 +89,25 @@ pub async fn run(env: Env, shutdown: Shutdown) -> anyhow::Result<()> {
     tokio::spawn(Sweeper::new(store.clone(), executor.clone(), breaker.clone()).run(shutdown.clone()));
     zero_counters(&topics);
     tracing::info!(group = settings.group, "processing");
-    consumer::run(&config.kafka, settings, Arc::new(Pipeline::new(books, executor, router, breaker)), shutdown).await?;
+    let pipeline = Pipeline::new(schemas, books, executor, router, breaker);
+    consumer::run(&config.kafka, settings, Arc::new(pipeline), shutdown).await?;
     producer.flush(FLUSH).await;
     Ok(())
+}
+
+/// What the registry tells of the events' schemas, once it answers: without it no record could be read. `None` when
+/// shutdown came first.
+async fn schemas(
+    config: &Config,
+    health: Option<Component>,
+    topics: &Topics,
+    shutdown: &Shutdown,
+) -> anyhow::Result<Option<Schemas>> {
+    let (Some(config), Some(health)) = (&config.registry, health) else { return Ok(Some(Schemas::default())) };
+    let client = Registry::new(config).context("cannot build the HTTP client for the schema registry")?;
+    let schemas = Schemas::new(Some(client.clone()));
+    let answers = registry::keep_read(client, registry::subjects(topics), schemas.clone(), health, shutdown.clone());
+    Ok(answers.wait(shutdown).await.then_some(schemas))
 }
 
 /// A counter that is not there yet cannot be seen to rise for the first time.

@@ -8,6 +8,7 @@ use runtime::health::Health;
 use runtime::kafka::relay::{self, RelaySettings};
 use runtime::kafka::{KafkaConfig, TopicError, ensure_topics, watch_brokers, watch_depth};
 use runtime::metrics::{CONSUMER_LAG, DLQ_RECORDS, RETRIES_RELEASED};
+use runtime::registry::RegistryConfig;
 use runtime::shutdown::Shutdown;
 use schemas::headers::names::RETRY_DUE_AT;
 use schemas::ladder::RetryLadder;
@@ -23,6 +24,8 @@ pub const ADMIN_ADDR: &str = "127.0.0.1:9466";
 pub async fn run(env: Env, shutdown: Shutdown) -> anyhow::Result<()> {
     let kafka = KafkaConfig::from_env(&env)?;
     let ladder = env.parse("RETRY_DELAYS", RetryLadder::default())?;
+    // Bytes are moved as they are, so it is not used; but services share their configuration, and what is wrong is wrong.
+    let _unused = RegistryConfig::from_env(&env)?;
     let admin = Admin::from_env(&env, ADMIN_ADDR)?;
 
     let health = Health::new();

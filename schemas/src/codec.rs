@@ -78,6 +78,21 @@ pub enum Framing {
     Confluent(u32),
 }
 
+impl Framing {
+    fn begin(self, writer: &WriterSchema, bytes: &mut Vec<u8>) {
+        match self {
+            Self::SingleObject => {
+                bytes.extend(SINGLE_OBJECT);
+                bytes.extend(writer.fingerprint());
+            }
+            Self::Confluent(id) => {
+                bytes.push(CONFLUENT);
+                bytes.extend(id.to_be_bytes());
+            }
+        }
+    }
+}
+
 /// Encodes without a registry.
 pub fn encode_calendly(event: &CalendlyEvent) -> Result<Vec<u8>, CodecError> {
     encode_calendly_as(event, Framing::SingleObject)
@@ -136,6 +151,30 @@ pub fn confluent_id(bytes: &[u8]) -> Option<u32> {
     split_confluent(bytes).map(|(id, _)| id)
 }
 
+/// Whether a value says by itself which schema it was written with.
+pub fn is_single_object(bytes: &[u8]) -> bool {
+    bytes.starts_with(&SINGLE_OBJECT)
+}
+
+/// A value in single-object encoding as it is in another framing. `None` when it is none that we can read.
+///
+/// What an earlier release wrote is encoded anew: the framing is for today's schema.
+pub fn reframe(bytes: &[u8], framing: impl FnOnce(Kind) -> Framing) -> Option<Vec<u8>> {
+    let (fingerprint, body) = bytes.strip_prefix(&SINGLE_OBJECT)?.split_first_chunk()?;
+    let writer = by_fingerprint(*fingerprint).ok()??;
+    let framing = framing(writer.kind());
+    if writer.fingerprint() == current(writer.kind()).ok()?.fingerprint() {
+        let mut reframed = Vec::with_capacity(bytes.len());
+        framing.begin(writer, &mut reframed);
+        reframed.extend(body);
+        return Some(reframed);
+    }
+    match decode_body(writer, body).ok()? {
+        Event::Calendly(event) => encode_calendly_as(&event, framing).ok(),
+        Event::Stripe(event) => encode_stripe_as(&event, framing).ok(),
+    }
+}
+
 fn split_confluent(bytes: &[u8]) -> Option<(u32, &[u8])> {
     let (id, body) = bytes.strip_prefix(&[CONFLUENT])?.split_first_chunk()?;
     Some((u32::from_be_bytes(*id), body))
@@ -144,16 +183,7 @@ fn split_confluent(bytes: &[u8]) -> Option<(u32, &[u8])> {
 fn encode<T: Serialize>(kind: Kind, event: &T, payload: usize, framing: Framing) -> Result<Vec<u8>, CodecError> {
     let writer = current(kind)?;
     let mut bytes = Vec::with_capacity(payload + FIELDS);
-    match framing {
-        Framing::SingleObject => {
-            bytes.extend(SINGLE_OBJECT);
-            bytes.extend(writer.fingerprint());
-        }
-        Framing::Confluent(id) => {
-            bytes.push(CONFLUENT);
-            bytes.extend(id.to_be_bytes());
-        }
-    }
+    framing.begin(writer, &mut bytes);
     // Straight from the struct to bytes, without a tree of values in between.
     apache_avro::write_avro_datum_ref(writer.schema(), event, &mut bytes)
         .map_err(|error| CodecError::Encode(name_of(&error)))?;

@@ -162,6 +162,17 @@ proptest! {
     }
 
     #[test]
+    fn the_framing_can_be_changed_later(event in calendly(), other in stripe(), id: u32) {
+        let framing = |_: Kind| Framing::Confluent(id);
+        let reframed = codec::reframe(&codec::encode_calendly(&event).unwrap(), framing);
+        prop_assert_eq!(reframed, Some(codec::encode_calendly_as(&event, framing(Kind::Calendly)).unwrap()));
+        let reframed = codec::reframe(&codec::encode_stripe(&other).unwrap(), framing);
+        prop_assert_eq!(reframed, Some(codec::encode_stripe_as(&other, framing(Kind::Stripe)).unwrap()));
+        let has_it = codec::encode_stripe_as(&other, framing(Kind::Stripe)).unwrap();
+        prop_assert_eq!(codec::reframe(&has_it, |_| Framing::SingleObject), None);
+    }
+
+    #[test]
     fn a_truncated_record_is_an_error(event in calendly(), cut: prop::sample::Index) {
         let bytes = codec::encode_calendly(&event).unwrap();
         prop_assert!(codec::decode(&bytes[..cut.index(bytes.len())]).is_err());

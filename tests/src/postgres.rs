@@ -1,7 +1,7 @@
 //! A private PostgreSQL cluster.
 
 use std::fs::{self, File};
-use std::os::unix::fs::chown;
+use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use crate::ports::free_port;
 use crate::process::{Proc, Signal};
 use crate::rundir::is_root;
+use crate::tls::Identity;
 
 const START_DEADLINE: Duration = Duration::from_mins(1);
 const STOP_DEADLINE: Duration = Duration::from_secs(20);
@@ -33,6 +34,7 @@ pub struct Postgres {
     port: u16,
     password: String,
     durability: Durability,
+    speaks_tls: bool,
     process: Mutex<Option<Proc>>,
 }
 
@@ -42,15 +44,25 @@ impl Postgres {
     /// # Panics
     /// When that fails; the message says why.
     pub fn start(dir: &Path, durability: Durability) -> Self {
+        Self::start_with(dir, durability, None)
+    }
+
+    /// The same, with TLS for clients that ask for it.
+    pub fn start_with(dir: &Path, durability: Durability, identity: Option<&Identity>) -> Self {
         let postgres = Postgres {
             bin: find_binaries(),
             dir: dir.to_owned(),
             port: free_port(),
             password: uuid::Uuid::new_v4().simple().to_string(),
             durability,
+            speaks_tls: identity.is_some(),
             process: Mutex::new(None),
         };
         postgres.create_cluster();
+        if let Some(identity) = identity {
+            postgres.write_private("server.crt", &identity.certificate);
+            postgres.write_private("server.key", &identity.key);
+        }
         postgres.restart();
         postgres
     }
@@ -58,6 +70,14 @@ impl Postgres {
     /// Connection string of the superuser for the database `name`.
     pub fn url(&self, name: &str) -> String {
         format!("postgres://{SUPERUSER}:{}@127.0.0.1:{}/{name}", self.password, self.port)
+    }
+
+    /// Replaces what `pg_hba.conf` says about who may connect, from now on.
+    pub fn admit(&self, rules: &str) {
+        self.write_private("pg_hba.conf", rules);
+        if let Some(process) = &*self.lock() {
+            process.signal(Signal::Hup);
+        }
     }
 
     /// Creates the database `name` and returns its connection string.
@@ -88,7 +108,9 @@ impl Postgres {
         let settings = ["listen_addresses=127.0.0.1", "unix_socket_directories=", "max_connections=300"];
         let fast = ["fsync=off", "full_page_writes=off"];
         let fast = if self.durability == Durability::Fast { &fast[..] } else { &[] };
-        for setting in settings.iter().chain(fast) {
+        // Certificate and key are where it looks by itself.
+        let tls: &[&str] = if self.speaks_tls { &["ssl=on"] } else { &[] };
+        for setting in settings.iter().chain(fast).chain(tls) {
             command.args(["-c", setting]);
         }
         command.stdout(log.try_clone().expect("a file handle can be cloned")).stderr(log);
@@ -126,6 +148,16 @@ impl Postgres {
             .output()
             .expect("the found binary can be run");
         assert!(output.status.success(), "initdb failed:\n{}", String::from_utf8_lossy(&output.stderr));
+    }
+
+    /// A file in the cluster's folder that is for the server alone: it refuses a key that others may read.
+    fn write_private(&self, name: &str, content: &str) {
+        let path = self.data().join(name);
+        fs::write(&path, content).expect("the cluster's folder is writable");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).expect("permissions of our own file can be set");
+        if let Some((uid, gid)) = unprivileged() {
+            chown(&path, Some(uid), Some(gid)).expect("root may give its files away");
+        }
     }
 
     /// A program of PostgreSQL, as a user that it accepts, in a folder which that user may enter.

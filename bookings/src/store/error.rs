@@ -1,17 +1,37 @@
 //! What can go wrong in the database, and whether trying again can help.
 
+use std::error::Error as _;
+use std::io;
+use std::path::PathBuf;
+
 use deadpool_postgres::PoolError;
+use rustls::CertificateError;
 use tokio_postgres::error::{DbError, SqlState};
 
 /// `DATABASE_URL` cannot be used.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum UrlError {
     /// It is none.
-    #[error("must be like postgres://user:password@host:5432/database")]
+    #[error("must be like postgres://user:password@host:5432/database?sslmode=verify-full")]
     Malformed,
-    /// It asks for what we cannot do: connecting without TLS all the same would break its word.
-    #[error("asks for TLS (sslmode), which is not supported yet; connect over a trusted network or a TLS proxy")]
-    Tls,
+    /// An unknown `sslmode`.
+    #[error("sslmode must be disable, prefer, require, verify-ca or verify-full")]
+    Mode,
+    /// Nothing would be checked against it.
+    #[error("sslrootcert has no effect without sslmode=verify-full (or verify-ca, require)")]
+    UnusedRoot,
+    /// The file that `sslrootcert` names cannot be read.
+    #[error("sslrootcert: cannot read {}: {_1}", .0.display())]
+    Unreadable(PathBuf, io::ErrorKind),
+    /// The file that `sslrootcert` names is of no use.
+    #[error("sslrootcert: {} has no PEM certificate", .0.display())]
+    NoRoot(PathBuf),
+    /// The machine has no certificate authorities.
+    #[error("no certificate authorities are installed on this machine (ca-certificates); name yours with sslrootcert")]
+    NoSystemRoots,
+    /// TLS cannot be set up.
+    #[error("TLS cannot be set up ({0})")]
+    Tls(String),
 }
 
 /// A database operation failed; nothing of it remains.
@@ -43,7 +63,8 @@ pub enum StoreError {
 impl From<PoolError> for StoreError {
     fn from(error: PoolError) -> Self {
         match error {
-            PoolError::Backend(error) => error.into(),
+            PoolError::Backend(error) if error.as_db_error().is_some() => error.into(),
+            PoolError::Backend(error) => Self::Unavailable(no_connection(&error)),
             PoolError::Timeout(_) => Self::Unavailable("no connection within 5 s".to_owned()),
             PoolError::Closed | PoolError::NoRuntimeSpecified => Self::Unavailable("the pool is closed".to_owned()),
             PoolError::PostCreateHook(_) => Self::Unavailable("a new connection was refused by a hook".to_owned()),
@@ -59,8 +80,8 @@ impl From<tokio_postgres::Error> for StoreError {
             Some(db) if is_passing(db.code()) => Self::Unavailable(describe(db)),
             Some(db) => Self::Refused(describe(db)),
             None if error.is_closed() => Self::Unavailable("the connection was closed".to_owned()),
-            None => match std::error::Error::source(&error) {
-                Some(source) if source.is::<std::io::Error>() => Self::Unavailable(source.to_string()),
+            None => match error.source() {
+                Some(source) if source.is::<io::Error>() => Self::Unavailable(source.to_string()),
                 Some(_) => Self::Refused("a value or an answer could not be converted".to_owned()),
                 None => Self::Unavailable(error.to_string()),
             },
@@ -68,9 +89,57 @@ impl From<tokio_postgres::Error> for StoreError {
     }
 }
 
+/// What the server said, if it was the server: refinery's own text leaves that out.
+pub(super) fn migration(error: &refinery::Error) -> StoreError {
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        if let Some(db) = inner.downcast_ref::<tokio_postgres::Error>().and_then(tokio_postgres::Error::as_db_error) {
+            return StoreError::Migration(describe(db));
+        }
+        cause = inner.source();
+    }
+    StoreError::Migration(error.to_string())
+}
+
 fn describe(db: &DbError) -> String {
-    let place = db.constraint().or(db.table()).unwrap_or_default();
-    format!("SQLSTATE {} {place}", db.code().code()).trim_end().to_owned()
+    let code = db.code();
+    let place = match *code {
+        SqlState::INVALID_PASSWORD => "wrong user or password",
+        SqlState::INVALID_AUTHORIZATION_SPECIFICATION => {
+            "the server does not let this user in from here, or not without TLS (sslmode)"
+        }
+        SqlState::INVALID_CATALOG_NAME => "there is no such database",
+        SqlState::INSUFFICIENT_PRIVILEGE => "the role lacks a privilege; see Rights in docs/OPERATIONS.md",
+        _ => db.constraint().or(db.table()).unwrap_or_default(),
+    };
+    format!("SQLSTATE {} {place}", code.code()).trim_end().to_owned()
+}
+
+/// Why there is no connection, and what to do about it. Nothing of this comes from a client's data.
+fn no_connection(error: &tokio_postgres::Error) -> String {
+    let Some(source) = error.source() else { return error.to_string() };
+    let Some(io) = source.downcast_ref::<io::Error>() else {
+        // The server has answered, and TLS or the authentication came to nothing.
+        return format!("{source}; see sslmode in DATABASE_URL");
+    };
+    let Some(tls) = io.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) else {
+        return io.to_string();
+    };
+    let remedy = match tls {
+        rustls::Error::InvalidCertificate(wrong) => match wrong {
+            // The second: an authority of the same name, with another key.
+            CertificateError::UnknownIssuer | CertificateError::BadSignature => {
+                "sslrootcert has to name the authority that signed it"
+            }
+            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+                "connect by a name that is in it"
+            }
+            CertificateError::Expired | CertificateError::ExpiredContext { .. } => "it has to be renewed",
+            _ => "see sslmode and sslrootcert in DATABASE_URL",
+        },
+        _ => "see sslmode in DATABASE_URL",
+    };
+    format!("TLS: {tls}; {remedy}")
 }
 
 /// SQLSTATE classes that pass by themselves: <https://www.postgresql.org/docs/current/errcodes-appendix.html>.

@@ -1,5 +1,6 @@
 //! All SQL. Every function is one transaction or one statement, and says what it leaves behind.
 
+mod address;
 mod apply;
 mod audit;
 mod error;
@@ -8,13 +9,13 @@ mod prices;
 mod show;
 mod status;
 mod sweep;
+mod tls;
 
 use std::time::Duration;
 
 use deadpool_postgres::{Client, Manager, ManagerConfig, Pool, PoolConfig, RecyclingMethod, Runtime};
 use secrecy::{ExposeSecret, SecretString};
-use tokio_postgres::NoTls;
-use tokio_postgres::config::SslMode;
+use tokio_postgres::error::SqlState;
 
 pub use self::apply::{
     Answers, Applied, CheckoutRequest, ClaimedOperation, Failure, LEASE, Report, Request, Subject, TryEnd,
@@ -49,13 +50,8 @@ impl Store {
         terms: CheckoutTerms,
         default_price: Price,
     ) -> Result<Self, UrlError> {
-        let mut config: tokio_postgres::Config = url.expose_secret().parse().map_err(|_| UrlError::Malformed)?;
-        if config.get_hosts().is_empty() {
-            return Err(UrlError::Malformed);
-        }
-        if config.get_ssl_mode() == SslMode::Require {
-            return Err(UrlError::Tls);
-        }
+        let (mut config, trust) = address::read(url.expose_secret())?;
+        let tls = trust.connector()?;
         config.connect_timeout(WAIT);
         if config.get_application_name().is_none() {
             config.application_name("calendly-pipeline");
@@ -64,7 +60,7 @@ impl Store {
         let limits = "-c statement_timeout=15000 -c lock_timeout=10000 -c idle_in_transaction_session_timeout=30000";
         let options = config.get_options().map_or_else(|| limits.to_owned(), |own| format!("{limits} {own}"));
         config.options(options);
-        let manager = Manager::from_config(config, NoTls, ManagerConfig { recycling_method: RecyclingMethod::Fast });
+        let manager = Manager::from_config(config, tls, ManagerConfig { recycling_method: RecyclingMethod::Fast });
         let mut sizes = PoolConfig::new(pool_size);
         sizes.timeouts.wait = Some(WAIT);
         sizes.timeouts.create = Some(WAIT);
@@ -74,12 +70,17 @@ impl Store {
     }
 
     /// Brings the schema up to date. Several processes may do it at once: a lock lets one go first.
+    ///
+    /// When there is nothing to do, nothing is asked for that a role without rights on the schema could not have.
     pub async fn migrate(&self) -> Result<usize, StoreError> {
         let mut client = self.client().await?;
+        if is_current(&client).await? {
+            return Ok(0);
+        }
         client.batch_execute("SELECT pg_advisory_lock(7263548101)").await?;
         let report = migrations::migrations::runner().run_async(&mut **client).await;
         let unlocked = client.batch_execute("SELECT pg_advisory_unlock(7263548101)").await;
-        let report = report.map_err(|error| StoreError::Migration(error.to_string()))?;
+        let report = report.map_err(|error| error::migration(&error))?;
         unlocked?;
         Ok(report.applied_migrations().len())
     }
@@ -92,5 +93,17 @@ impl Store {
 
     async fn client(&self) -> Result<Client, StoreError> {
         Ok(self.pool.get().await?)
+    }
+}
+
+/// Whether the last migration of this release is the last one that was applied.
+async fn is_current(client: &Client) -> Result<bool, StoreError> {
+    let newest =
+        migrations::migrations::runner().get_migrations().iter().map(|migration| i64::from(migration.version())).max();
+    match client.query_one("SELECT max(version)::bigint FROM refinery_schema_history", &[]).await {
+        Ok(row) => Ok(row.try_get::<_, Option<i64>>(0)? == newest),
+        // Not there yet.
+        Err(error) if error.code() == Some(&SqlState::UNDEFINED_TABLE) => Ok(false),
+        Err(error) => Err(error.into()),
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use runtime::kafka::Record;
+use schemas::SchemaIds;
 use schemas::codec::{self, Event};
 use schemas::handled::{self, Expectation};
 use schemas::headers::names;
@@ -37,8 +38,8 @@ pub(super) struct Accepted {
 
 impl Accepted {
     /// Takes a record of an event topic. An event that was accepted several times counts once.
-    pub(super) fn add(&mut self, record: &Record, committed: bool) {
-        let decoded = codec::decode(&record.value).ok();
+    pub(super) fn add(&mut self, record: &Record, ids: &SchemaIds, committed: bool) {
+        let decoded = codec::decode_with(&record.value, ids).ok();
         let (id, name) = identify(record, decoded.as_ref());
         // What cannot be read is dead, sooner or later.
         let expectation = decoded.as_ref().map_or(Expectation::Fact, handled::expectation);
@@ -47,11 +48,11 @@ impl Accepted {
     }
 
     /// Notes what another topic tells of the record's event, if it is one of these.
-    pub(super) fn note(&mut self, record: &Record, note: impl FnOnce(&mut Entry)) {
+    pub(super) fn note(&mut self, record: &Record, ids: &SchemaIds, note: impl FnOnce(&mut Entry)) {
         // The header spares the decoding; what has none was decoded when it was accepted.
         let (id, _) = match header(record, names::EVENT_ID) {
             Some(_) => identify(record, None),
-            None => identify(record, codec::decode(&record.value).ok().as_ref()),
+            None => identify(record, codec::decode_with(&record.value, ids).ok().as_ref()),
         };
         if let Some(entry) = self.entries.get_mut(&id) {
             note(entry);
@@ -125,10 +126,10 @@ mod tests {
 
     #[test]
     fn an_unreadable_record_is_found_by_its_origin() {
-        let mut accepted = Accepted::default();
-        accepted.add(&record("calendly.events", 7, &[]), true);
+        let (mut accepted, ids) = (Accepted::default(), SchemaIds::default());
+        accepted.add(&record("calendly.events", 7, &[]), &ids, true);
         let origin = [("origin-topic", "calendly.events"), ("origin-partition", "1"), ("origin-offset", "7")];
-        accepted.note(&record("calendly.events.dlq", 0, &origin), |entry| entry.dead = true);
+        accepted.note(&record("calendly.events.dlq", 0, &origin), &ids, |entry| entry.dead = true);
         let (id, entry) = accepted.iter().next().unwrap();
         assert!(entry.dead);
         assert_eq!(Accepted::name(id, entry), "calendly.events/1/7");
@@ -136,11 +137,11 @@ mod tests {
 
     #[test]
     fn an_unreadable_record_with_an_id_is_found_by_that() {
-        let mut accepted = Accepted::default();
+        let (mut accepted, ids) = (Accepted::default(), SchemaIds::default());
         for id in ["evt_1", "fa7542ad-cf2f-574f-abd4-26bfb255b661"] {
-            accepted.add(&record("stripe.events", 1, &[("event-id", id)]), true);
-            accepted.add(&record("stripe.events", 2, &[("event-id", id)]), false);
-            accepted.note(&record("calendly.events.due", 9, &[("event-id", id)]), |entry| entry.in_retry = true);
+            accepted.add(&record("stripe.events", 1, &[("event-id", id)]), &ids, true);
+            accepted.add(&record("stripe.events", 2, &[("event-id", id)]), &ids, false);
+            accepted.note(&record("calendly.events.due", 9, &[("event-id", id)]), &ids, |entry| entry.in_retry = true);
         }
         let mut names: Vec<_> = accepted.iter().map(|(id, entry)| Accepted::name(id, entry)).collect();
         names.sort();

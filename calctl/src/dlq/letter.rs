@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 use runtime::kafka::Record;
+use schemas::SchemaIds;
 use schemas::codec::{self, CodecError, Event};
 use schemas::headers::{Headers, RetryHeaders};
 use schemas::ladder::ErrorClass;
@@ -37,12 +38,12 @@ pub(crate) struct Letter {
 }
 
 impl Letter {
-    pub(crate) fn read(record: &Record, topics: &schemas::Topics) -> Self {
+    pub(crate) fn read(record: &Record, topics: &schemas::Topics, ids: &SchemaIds) -> Self {
         let headers = headers(record);
         let replay = Replay::of(&headers);
         let Headers { event, retry, .. } = headers;
         let class = retry.as_ref().map(|retry| retry.error_class);
-        let decoded = codec::decode(&record.value);
+        let decoded = codec::decode_with(&record.value, ids);
         let told = |read: fn(&Event) -> String| decoded.as_ref().ok().map(read);
         // A record that somebody wrote by hand may have no id: then it goes by its place.
         let place = || format!("{}/{}", record.partition, record.offset);
@@ -53,7 +54,7 @@ impl Letter {
             received_at: event.map(|event| event.received_at),
             value: match &decoded {
                 _ if class == Some(ErrorClass::InvalidPayload) => body(record, retry.as_ref(), topics),
-                // The registry knows the schema behind an id, and the processor asks it.
+                // The processor will ask the registry, which may be away now.
                 Ok(_) | Err(CodecError::UnknownSchemaId(_)) => Value::Event,
                 Err(error) => Value::Undecodable(error.to_string()),
             },

@@ -59,7 +59,9 @@ async fn find(kafka: &Kafka, filter: &Filter) -> anyhow::Result<Found> {
     let mut found = Found { letters: Vec::new(), last: LastDeaths::default() };
     while let Some(record) = records.next().await? {
         progress.step();
-        let letter = Letter::read(&record, &kafka.topics);
+        // Without the registry they can still be told by their headers.
+        let ids = kafka.schemas.of(&record.value).await.unwrap_or_else(|_| kafka.schemas.known());
+        let letter = Letter::read(&record, &kafka.topics, &ids);
         found.last.note(&letter);
         if filter.takes(&letter) {
             found.letters.push(letter);

@@ -3,6 +3,7 @@
 //! It was verified before it came into the DLQ, and it never was in an event topic. So it goes to the one that it was
 //! meant for, as ingest would have sent it: the data teams have not seen it yet.
 
+use schemas::codec::{Framing, Kind};
 use schemas::headers::EventHeaders;
 use schemas::{CodecError, InvalidPayload, Topics, calendly, codec, stripe};
 
@@ -40,20 +41,28 @@ pub(crate) fn parse<'a>(body: &'a [u8], meant_for: &str, topics: &Topics) -> Res
 }
 
 impl Parsed<'_> {
+    /// Which kind of event it is.
+    pub(crate) fn kind(&self) -> Kind {
+        match self {
+            Self::Calendly(_) => Kind::Calendly,
+            Self::Stripe(_) => Kind::Stripe,
+        }
+    }
+
     /// The event with the headers that it had in the DLQ, but for its own id and type.
-    pub(crate) fn ready(self, before: EventHeaders) -> Result<Ready, CodecError> {
+    pub(crate) fn ready(self, before: EventHeaders, framing: Framing) -> Result<Ready, CodecError> {
         let received_at = before.received_at;
         let (key, event_id, event_type, value) = match self {
             Self::Calendly(delivery) => {
                 let key = delivery.partition_key();
                 let event = delivery.into_event(received_at);
-                let value = codec::encode_calendly(&event)?;
+                let value = codec::encode_calendly_as(&event, framing)?;
                 (key, event.event_id.to_string(), event.event_type, value)
             }
             Self::Stripe(delivery) => {
                 let key = delivery.partition_key();
                 let event = delivery.into_event(received_at);
-                let value = codec::encode_stripe(&event)?;
+                let value = codec::encode_stripe_as(&event, framing)?;
                 (key, event.event_id, event.event_type, value)
             }
         };

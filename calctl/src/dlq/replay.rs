@@ -168,7 +168,8 @@ async fn send(kafka: &Kafka, producer: &Producer, planned: &Planned, record: &Re
     let unnamed =
         || EventHeaders { event_id: String::new(), event_type: String::new(), received_at, traceparent: String::new() };
     let parsed = reingest::parse(&record.value, topic, &kafka.topics)?;
-    let ready = parsed.ready(before.event.clone().unwrap_or_else(unnamed))?;
+    let framing = kafka.framing(parsed.kind()).await?;
+    let ready = parsed.ready(before.event.clone().unwrap_or_else(unnamed), framing)?;
     // A new event has not failed yet.
     let headers = marks.mark(Headers { event: Some(ready.headers), retry: None, other: before.other });
     deliver(producer, topic, Some(ready.key.as_bytes()), &ready.value, &headers).await

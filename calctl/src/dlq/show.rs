@@ -1,5 +1,7 @@
 //! `calctl dlq show`: all that there is about an event's dead letters. Its output is for an operator's own eyes.
 
+use std::sync::Arc;
+
 use anyhow::bail;
 use jiff::Timestamp;
 use runtime::kafka::Record;
@@ -32,9 +34,13 @@ pub(crate) async fn show(kafka: &Kafka, printer: &Printer, event_id: &str) -> an
     let mut records = kafka.reader.records(spans)?;
     let mut found = Vec::new();
     while let Some(record) = records.next().await? {
-        let letter = Letter::read(&record, &kafka.topics);
+        let schemas = kafka.schemas.of(&record.value).await;
+        let ids = schemas.as_ref().map_or_else(|_| kafka.schemas.known(), Arc::clone);
+        let letter = Letter::read(&record, &kafka.topics, &ids);
         if letter.event_id == event_id {
-            found.push((letter.order(), shown(&letter, &record)?));
+            let event =
+                schemas.map_err(anyhow::Error::from).and_then(|ids| Ok(codec::decode_with(&record.value, &ids)?));
+            found.push((letter.order(), shown(&letter, &record, event)?));
         }
     }
     if found.is_empty() {
@@ -45,8 +51,8 @@ pub(crate) async fn show(kafka: &Kafka, printer: &Printer, event_id: &str) -> an
     printer.print(&found, |all| all.iter().map(text).collect::<Vec<_>>().join("\n"))
 }
 
-fn shown(letter: &Letter, record: &Record) -> anyhow::Result<Shown> {
-    let (event, unreadable) = match codec::decode(&record.value) {
+fn shown(letter: &Letter, record: &Record, event: anyhow::Result<Event>) -> anyhow::Result<Shown> {
+    let (event, unreadable) = match event {
         Ok(event) => (Some(readable(&event)?), None),
         Err(error) => (None, Some(error.to_string())),
     };

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use runtime::kafka::{Producer, SendError};
+use runtime::registry::Framings;
 
 use super::link::Link;
 use crate::spool::{Entry, Spool, SpoolError};
@@ -29,14 +30,20 @@ pub(crate) struct Durable {
     pub(crate) link: Link,
     /// How long a request waits for Kafka before it takes the spool.
     pub(crate) budget: Duration,
+    /// What the topics' readers expect.
+    pub(crate) framings: Framings,
 }
 
 impl Durable {
     /// Returns when the record is safe, or is known not to be.
     ///
     /// A record that goes to the spool may have been handed to the producer before, and so reach Kafka twice: its
-    /// `event-id` tells. Of the two orders of doing things only this one loses none.
+    /// `event-id` tells. Of the two orders of doing things only this one loses none. What the schema registry has not
+    /// given an id for waits in the spool.
     pub(crate) async fn store(&self, entry: &Entry) -> Result<Place, Nowhere> {
+        if self.framings.must_wait(&entry.value) {
+            return self.spool.append(entry).await.map(|()| Place::Spool).map_err(Nowhere);
+        }
         if self.link.is_away() {
             return match self.spool.append(entry).await {
                 Ok(()) => Ok(Place::Spool),

@@ -30,7 +30,8 @@ fn routes(more: &[(&str, &str)]) -> TowerToHyperService<Router> {
     let dir = tempfile::tempdir().unwrap();
     let health = Health::new().component("spool");
     let (spool, _) = Spool::open(dir.path(), config.spool_max_bytes, health).unwrap();
-    let durable = Durable { producer, spool, link: Link::default(), budget: Duration::from_millis(20) };
+    let (link, budget) = (Link::default(), Duration::from_millis(20));
+    let durable = Durable { producer, spool, link, budget, framings: runtime::registry::Framings::default() };
     let publisher = Publisher::new(durable, Topics::new("", &config.ladder));
     TowerToHyperService::new(router(&config, Verifiers::new(&config), &publisher))
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use runtime::kafka::{Delivered, Producer, SendError, end_publish_span, publish_span};
+use runtime::registry::Framings;
 use runtime::shutdown::Shutdown;
 use runtime::telemetry::continue_trace;
 use schemas::headers::names::TRACEPARENT;
@@ -36,8 +37,8 @@ const SHOW: Duration = Duration::from_secs(1);
 const MOST_TOPICS: usize = 64;
 
 /// Sends until shutdown. What was not acknowledged by then stays in the spool, also when it was sent.
-pub(crate) async fn drain(spool: Spool, producer: Producer, link: Link, shutdown: Shutdown) {
-    let mut drain = Drain { spool, producer, link, sweep: Sweep::default(), told: Told::default() };
+pub(crate) async fn drain(spool: Spool, producer: Producer, link: Link, framings: Framings, shutdown: Shutdown) {
+    let mut drain = Drain { spool, producer, link, framings, sweep: Sweep::default(), told: Told::default() };
     tokio::select! {
         () = drain.run() => {}
         () = shutdown.cancelled() => {}
@@ -48,6 +49,7 @@ struct Drain {
     spool: Spool,
     producer: Producer,
     link: Link,
+    framings: Framings,
     sweep: Sweep,
     told: Told,
 }
@@ -86,6 +88,10 @@ impl Drain {
         let mut pause = FIRST_PAUSE;
         loop {
             self.spool.state.show();
+            if self.framings.is_incomplete() {
+                pause = rest(pause).await;
+                continue;
+            }
             let was_away = self.link.is_away();
             let Ok(window) = self.spool.read(self.wanted(was_away)).await else {
                 pause = rest(pause).await;
@@ -131,7 +137,7 @@ impl Drain {
 
     /// Sends the entries in their order and takes out those that are in Kafka.
     async fn send(&mut self, window: &Window) -> Outcome {
-        let entries: Vec<_> = window.entries.iter().map(|(id, bytes)| (*id, Entry::decode(bytes))).collect();
+        let entries: Vec<_> = window.entries.iter().map(|(id, bytes)| (*id, self.entry(bytes))).collect();
         let sends = entries.iter().map(async |(_, entry)| {
             let sent = self.producer.send(&entry.as_ref()?.outgoing()).await;
             // At once: the others of the window may take as long as they are given.
@@ -153,6 +159,12 @@ impl Drain {
             self.spool.remove(outcome.delivered.clone()).await;
         }
         outcome
+    }
+
+    /// An entry as its topic's readers expect it: it may have been spooled before the schema registry was heard of.
+    fn entry(&self, bytes: &[u8]) -> Option<Entry> {
+        let entry = Entry::decode(bytes)?;
+        Some(Entry { value: self.framings.apply(entry.value), ..entry })
     }
 
     fn note(&mut self, id: u64, entry: &Entry, sent: Result<Delivered, SendError>, outcome: &mut Outcome) {

@@ -90,6 +90,7 @@ impl Breaker {
                 self.health.down(match cause {
                     Cause::Stripe => "open: most events fail at Stripe; trying with one at a time",
                     Cause::Database => "open: most events fail at PostgreSQL; trying with one at a time",
+                    Cause::Registry => "open: most events need the schema registry; trying with one at a time",
                     Cause::Release => "open: most events are unusable for this release; trying with one at a time",
                 });
                 metrics::gauge!(names::BREAKER_OPEN, "cause" => cause.as_str()).set(1.0);

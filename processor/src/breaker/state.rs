@@ -25,19 +25,22 @@ pub enum Cause {
     Stripe,
     /// PostgreSQL is away.
     Database,
+    /// The schema registry is away, and records name schemas that only it knows.
+    Registry,
     /// The records are not what this release takes, or it breaks on them.
     Release,
 }
 
 impl Cause {
     /// Every cause.
-    pub const ALL: [Self; 3] = [Self::Stripe, Self::Database, Self::Release];
+    pub const ALL: [Self; 4] = [Self::Stripe, Self::Database, Self::Registry, Self::Release];
 
     /// As metrics and logs write it.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Stripe => "stripe",
             Self::Database => "postgres",
+            Self::Registry => "registry",
             Self::Release => "release",
         }
     }
@@ -62,10 +65,10 @@ impl Evidence {
     fn clears(self, cause: Cause) -> bool {
         match (self, cause) {
             (Self::Works { asked_stripe }, Cause::Stripe) => asked_stripe,
-            // The database was asked before Stripe was.
-            (Self::Works { .. }, Cause::Database | Cause::Release) | (Self::Fails(Cause::Stripe), Cause::Database) => {
-                true
-            }
+            // The registry is asked before the database, and the database before Stripe.
+            (Self::Works { .. }, Cause::Database | Cause::Registry | Cause::Release)
+            | (Self::Fails(Cause::Stripe), Cause::Database | Cause::Registry)
+            | (Self::Fails(Cause::Database), Cause::Registry) => true,
             (Self::Fails(_) | Self::Nothing, _) => false,
         }
     }
@@ -164,7 +167,9 @@ impl State {
         let failed = last.values().filter(|failed| **failed).count();
         let tries = recent().filter(|(_, failed)| *failed).count();
         let is_enough = match cause {
-            Cause::Stripe | Cause::Database => failed >= MANY_RECORDS || (failed >= FEW_RECORDS && tries >= 2 * failed),
+            Cause::Stripe | Cause::Database | Cause::Registry => {
+                failed >= MANY_RECORDS || (failed >= FEW_RECORDS && tries >= 2 * failed)
+            }
             Cause::Release => failed >= MANY_UNUSABLE,
         };
         is_enough && failed * 2 > last.len()
@@ -193,7 +198,7 @@ impl State {
         self.stopped = Some(next);
         // That a dependency is away, this one or by now another, is no record's own fault. What this release cannot read
         // stays unread; kept back, such records would block the rest for good.
-        let is_outage = matches!(evidence, Evidence::Fails(Cause::Stripe | Cause::Database));
+        let is_outage = matches!(evidence, Evidence::Fails(Cause::Stripe | Cause::Database | Cause::Registry));
         let waits = is_outage && !evidence.clears(stopped.cause);
         (if waits { Verdict::Waits } else { Verdict::Counts }, None)
     }

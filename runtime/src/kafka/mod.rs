@@ -12,6 +12,7 @@ mod record;
 pub mod relay;
 mod statistics;
 mod topics;
+mod trouble;
 
 pub use client::SetupError;
 pub use config::{KafkaConfig, MAX_RECORD_BYTES, SecurityProtocol};
@@ -20,3 +21,4 @@ pub use probe::watch_brokers;
 pub use producer::{Delivered, OutgoingRecord, Producer, SendError, end_publish_span, publish_span};
 pub use record::Record;
 pub use topics::{TopicError, ensure_topics};
+pub use trouble::diagnose;

@@ -8,6 +8,7 @@ use rdkafka::metadata::MetadataTopic;
 
 use super::client::{QuietContext, SetupError};
 use super::config::KafkaConfig;
+use super::trouble::{Cause, Ear, Trouble, ask};
 use crate::health::Component;
 use crate::shutdown::Shutdown;
 
@@ -17,17 +18,19 @@ const TIMEOUT: Duration = Duration::from_millis(1500);
 
 /// Asks the brokers for metadata every two seconds until shutdown, and keeps `component` up to date.
 pub fn watch_brokers(config: &KafkaConfig, component: Component, shutdown: Shutdown) -> Result<(), SetupError> {
-    let client: BaseConsumer<QuietContext> = config.client().create_with_context(QuietContext)?;
+    let client: BaseConsumer<Ear> = config.client().create_with_context(Ear::default())?;
     let client = std::sync::Arc::new(client);
     let brokers = config.brokers.clone();
     tokio::spawn(async move {
-        let mut was_up = None;
+        let mut was = Known::Nothing;
         while !shutdown.is_cancelled() {
             let asked = client.clone();
-            let up = tokio::task::spawn_blocking(move || probe(&asked)).await.unwrap_or(false);
-            if was_up != Some(up) {
-                report(up, was_up.is_some(), &brokers, &component);
-                was_up = Some(up);
+            let asked = tokio::task::spawn_blocking(move || ask(&asked, TIMEOUT)).await;
+            let trouble = asked.unwrap_or_else(|_| Err(Trouble::default())).err();
+            let is = trouble.as_ref().map_or(Known::Well, |trouble| Known::Trouble(trouble.cause));
+            if is.is_news_after(was) {
+                report(trouble.as_ref(), was != Known::Nothing, &brokers, &component);
+                was = is;
             }
             tokio::select! {
                 () = shutdown.cancelled() => {}
@@ -76,23 +79,35 @@ impl Witness {
     }
 }
 
-fn probe(client: &BaseConsumer<QuietContext>) -> bool {
-    // Serves the client's events, so that its queue does not grow.
-    let _ = client.poll(Duration::ZERO);
-    client.fetch_metadata(None, TIMEOUT).is_ok_and(|metadata| !metadata.brokers().is_empty())
+/// What was last told about the brokers.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Known {
+    Nothing,
+    Well,
+    Trouble(Cause),
 }
 
-fn report(up: bool, again: bool, brokers: &str, component: &Component) {
-    if up {
-        component.up();
-        if again {
-            tracing::info!(brokers, "Kafka answers again");
+impl Known {
+    /// A change, or a cause that says more than that nobody answers.
+    fn is_news_after(self, was: Self) -> bool {
+        match (was, self) {
+            (Self::Trouble(before), Self::Trouble(now)) => now != Cause::Unreachable && now != before,
+            _ => was != self,
         }
-    } else {
-        component.down("no broker answers");
-        tracing::warn!(
-            brokers,
-            "Kafka is not reachable; trying on (check KAFKA_BROKERS and the KAFKA_SASL_*/SSL settings)"
-        );
+    }
+}
+
+fn report(trouble: Option<&Trouble>, again: bool, brokers: &str, component: &Component) {
+    match trouble {
+        None => {
+            component.up();
+            if again {
+                tracing::info!(brokers, "Kafka answers again");
+            }
+        }
+        Some(trouble) => {
+            component.down(trouble.cause.detail());
+            tracing::warn!(brokers, reason = %trouble, "Kafka is not reachable; trying on");
+        }
     }
 }

@@ -3,8 +3,12 @@
 mod brokerless;
 mod client;
 mod install;
+mod secured;
 mod server;
+mod tools;
 
 pub use brokerless::BrokerlessProxy;
 pub use client::{Isolation, Message, create_topic, produce, produce_many, read_all, wait_for};
+pub use secured::{Listeners, Secured};
 pub use server::Kafka;
+pub use tools::run_tool;

@@ -11,7 +11,9 @@ use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 
 use super::brokerless::BrokerlessProxy;
-use super::install::{Installation, tail};
+use super::install::Installation;
+use super::secured::{Listeners, Secured};
+use crate::maven::tail;
 use crate::ports::free_port;
 use crate::process::{Proc, Signal};
 use crate::proxy::Proxy;
@@ -33,6 +35,7 @@ pub struct Kafka {
     brokers: String,
     proxied: SocketAddr,
     advertised_to_proxied: SocketAddr,
+    secured: Option<Listeners>,
     process: Mutex<Option<Proc>>,
 }
 
@@ -42,16 +45,31 @@ impl Kafka {
     /// # Panics
     /// When it does not come up; the message says why, as far as Maven, Java or the broker tell.
     pub fn start(dir: &Path) -> Self {
-        let installation = Installation::get();
+        Self::start_with(dir, None)
+    }
+
+    /// The same, with further listeners that want TLS, and those with a password too.
+    ///
+    /// # Panics
+    /// As `start`.
+    pub fn start_secured(dir: &Path, secured: &Secured) -> Self {
+        Self::start_with(dir, Some(secured))
+    }
+
+    fn start_with(dir: &Path, secured: Option<&Secured>) -> Self {
+        let installation = Installation::broker();
         let [port, controller, proxied, advertised] = std::array::from_fn(|_| free_port());
         let local = |port| SocketAddr::from(([127, 0, 0, 1], port));
+        let listeners = secured.map(|_| Listeners::choose());
+        let more = listeners.map(Listeners::as_list).unwrap_or_default();
         let properties = format!(
             "{PROPERTIES}\n\
-             listeners=PLAINTEXT://127.0.0.1:{port},PROXIED://127.0.0.1:{proxied},CONTROLLER://127.0.0.1:{controller}\n\
-             advertised.listeners=PLAINTEXT://127.0.0.1:{port},PROXIED://127.0.0.1:{advertised}\n\
+             listeners=PLAINTEXT://127.0.0.1:{port},PROXIED://127.0.0.1:{proxied},CONTROLLER://127.0.0.1:{controller}{more}\n\
+             advertised.listeners=PLAINTEXT://127.0.0.1:{port},PROXIED://127.0.0.1:{advertised}{more}\n\
              controller.quorum.bootstrap.servers=127.0.0.1:{controller}\n\
-             log.dirs={}\n",
-            dir.join("data").display()
+             log.dirs={}\n{}\n",
+            dir.join("data").display(),
+            secured.map(|secured| secured.properties(dir)).unwrap_or_default(),
         );
         fs::create_dir_all(dir).unwrap_or_else(|error| panic!("cannot create {}: {error}", dir.display()));
         fs::write(dir.join("server.properties"), properties).expect("the broker's folder is writable");
@@ -61,9 +79,10 @@ impl Kafka {
             brokers: local(port).to_string(),
             proxied: local(proxied),
             advertised_to_proxied: local(advertised),
+            secured: listeners,
             process: Mutex::new(None),
         };
-        kafka.format();
+        kafka.format(secured);
         kafka.restart();
         kafka
     }
@@ -71,6 +90,14 @@ impl Kafka {
     /// The value for `KAFKA_BROKERS`.
     pub fn brokers(&self) -> &str {
         &self.brokers
+    }
+
+    /// Where it speaks TLS, with a password and without.
+    ///
+    /// # Panics
+    /// When it was not started for that.
+    pub fn secured(&self) -> &Listeners {
+        self.secured.as_ref().expect("the broker was started with secured listeners")
     }
 
     /// A proxy before the broker, to cut connections: clients that are given [`Proxy::addr`] as `KAFKA_BROKERS` are
@@ -125,13 +152,14 @@ impl Kafka {
         self.signal(Signal::Cont);
     }
 
-    fn format(&self) {
+    fn format(&self, secured: Option<&Secured>) {
         let cluster = uuid::Uuid::new_v4().simple().to_string();
         let output = self
             .java()
             .args(["-cp", &self.installation.class_path(), "kafka.tools.StorageTool"])
             .args(["format", "--standalone", "--cluster-id", &cluster[..22], "--config"])
             .arg(self.dir.join("server.properties"))
+            .args(secured.map(Secured::users).unwrap_or_default())
             .stdin(Stdio::null())
             .output()
             .unwrap_or_else(|error| panic!("{}", no_java(&error)));

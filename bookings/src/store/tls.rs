@@ -1,0 +1,168 @@
+//! TLS to PostgreSQL: whose certificates count, and for whom.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature};
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
+use tokio_postgres_rustls::MakeRustlsConnect;
+
+use super::error::UrlError;
+
+/// Whose signature makes a certificate good.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Authority {
+    /// The authorities that the machine trusts.
+    System,
+    /// Those of a PEM file.
+    File(PathBuf),
+}
+
+impl Authority {
+    /// As `sslrootcert` names it.
+    pub(super) fn named(name: &str) -> Self {
+        if name == "system" { Self::System } else { Self::File(name.into()) }
+    }
+
+    fn roots(&self) -> Result<RootCertStore, UrlError> {
+        let mut roots = RootCertStore::empty();
+        let found = match self {
+            Self::System => rustls_native_certs::load_native_certs().certs,
+            Self::File(path) => read_certificates(path)?,
+        };
+        let (usable, _) = roots.add_parsable_certificates(found);
+        match (usable, self) {
+            (0, Self::System) => Err(UrlError::NoSystemRoots),
+            (0, Self::File(path)) => Err(UrlError::NoRoot(path.clone())),
+            _ => Ok(roots),
+        }
+    }
+}
+
+fn read_certificates(path: &PathBuf) -> Result<Vec<CertificateDer<'static>>, UrlError> {
+    let pem = std::fs::read(path).map_err(|error| UrlError::Unreadable(path.clone(), error.kind()))?;
+    CertificateDer::pem_slice_iter(&pem).collect::<Result<_, _>>().map_err(|_| UrlError::NoRoot(path.clone()))
+}
+
+/// What the server has to show.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Trust {
+    /// Any certificate: keeps out who only listens.
+    Anyone,
+    /// One of a trusted authority, for whatever host.
+    Chain(Authority),
+    /// One of a trusted authority, for the host that we asked for.
+    ChainAndName(Authority),
+}
+
+impl Trust {
+    /// What connections are made with.
+    pub(super) fn connector(&self) -> Result<MakeRustlsConnect, UrlError> {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let verifier: Arc<dyn ServerCertVerifier> = match self {
+            Self::Anyone => Arc::new(AnyCertificate(provider.signature_verification_algorithms)),
+            Self::Chain(authority) => Arc::new(AnyName(verifier(authority, &provider)?)),
+            Self::ChainAndName(authority) => verifier(authority, &provider)?,
+        };
+        let config = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .map_err(|error| UrlError::Tls(error.to_string()))?
+            .dangerous()
+            .with_custom_certificate_verifier(verifier)
+            .with_no_client_auth();
+        Ok(MakeRustlsConnect::new(config))
+    }
+}
+
+fn verifier(authority: &Authority, provider: &Arc<CryptoProvider>) -> Result<Arc<WebPkiServerVerifier>, UrlError> {
+    let roots = Arc::new(authority.roots()?);
+    let verifier = WebPkiServerVerifier::builder_with_provider(roots, provider.clone()).build();
+    verifier.map_err(|error| UrlError::Tls(error.to_string()))
+}
+
+/// `sslmode=require`: the handshake must be sound, the certificate may be anyone's.
+#[derive(Debug)]
+struct AnyCertificate(WebPkiSupportedAlgorithms);
+
+impl ServerCertVerifier for AnyCertificate {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls12_signature(message, certificate, signature, &self.0)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls13_signature(message, certificate, signature, &self.0)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.supported_schemes()
+    }
+}
+
+/// `sslmode=verify-ca`: all but the name, which is what is checked last.
+#[derive(Debug)]
+struct AnyName(Arc<WebPkiServerVerifier>);
+
+impl ServerCertVerifier for AnyName {
+    fn verify_server_cert(
+        &self,
+        certificate: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        ocsp: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        match self.0.verify_server_cert(certificate, intermediates, name, ocsp, now) {
+            Err(Error::InvalidCertificate(
+                CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
+            )) => Ok(ServerCertVerified::assertion()),
+            verified => verified,
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.0.verify_tls12_signature(message, certificate, signature)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.0.verify_tls13_signature(message, certificate, signature)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.supported_verify_schemes()
+    }
+}
