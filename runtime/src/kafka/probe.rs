@@ -22,15 +22,15 @@ pub fn watch_brokers(config: &KafkaConfig, component: Component, shutdown: Shutd
     let client = std::sync::Arc::new(client);
     let brokers = config.brokers.clone();
     tokio::spawn(async move {
-        let mut was = None;
+        let mut before = None;
         while !shutdown.is_cancelled() {
             let asked = client.clone();
             let asked = tokio::task::spawn_blocking(move || ask(&asked, TIMEOUT)).await;
             let trouble = asked.unwrap_or_else(|_| Err(Trouble::default())).err();
-            let is = trouble.as_ref().map(|trouble| trouble.cause);
-            if is_news(was, is) {
-                report(trouble.as_ref(), was.is_some(), &brokers, &component);
-                was = Some(is);
+            let now = trouble.as_ref().map_or(Seen::Working, |trouble| Seen::Troubled(trouble.cause));
+            if is_news(before, now) {
+                report(trouble.as_ref(), before.is_some(), &brokers, &component);
+                before = Some(now);
             }
             tokio::select! {
                 () = shutdown.cancelled() => {}
@@ -79,11 +79,18 @@ impl Witness {
     }
 }
 
+/// What an answer, or none, showed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Seen {
+    Working,
+    Troubled(Cause),
+}
+
 /// A change, or a cause that says more than that nobody answers.
-fn is_news(was: Option<Option<Cause>>, is: Option<Cause>) -> bool {
-    match (was, is) {
-        (Some(Some(before)), Some(now)) => now != Cause::Unreachable && now != before,
-        _ => was != Some(is),
+fn is_news(before: Option<Seen>, now: Seen) -> bool {
+    match (before, now) {
+        (Some(Seen::Troubled(before)), Seen::Troubled(now)) => now != Cause::Unreachable && now != before,
+        _ => before != Some(now),
     }
 }
 

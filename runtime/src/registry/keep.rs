@@ -100,7 +100,7 @@ impl Keeper {
                 Known::Read(schemas) => {
                     let id = self.registry.look_up(name, schema).await?;
                     if let (Some(id), Ok(schema)) = (id, WriterSchema::parse(schema)) {
-                        schemas.add(id, schema);
+                        schemas.add(id, &schema);
                     }
                 }
             }

@@ -56,7 +56,9 @@ impl Schemas {
             Ok(schema) => {
                 *failed = None;
                 // Of another's event: then the record is none of ours.
-                Ok(schema.and_then(|text| WriterSchema::parse(&text).ok()).map_or(known, |schema| self.add(id, schema)))
+                Ok(schema
+                    .and_then(|text| WriterSchema::parse(&text).ok())
+                    .map_or(known, |schema| self.add(id, &schema)))
             }
             Err(error) => {
                 *failed = Some((Instant::now(), error.clone()));
@@ -66,7 +68,7 @@ impl Schemas {
     }
 
     /// Adds a schema, and returns all.
-    pub(super) fn add(&self, id: u32, schema: WriterSchema) -> Arc<SchemaIds> {
+    pub(super) fn add(&self, id: u32, schema: &WriterSchema) -> Arc<SchemaIds> {
         self.0.known.rcu(|known| {
             let mut all = SchemaIds::clone(known);
             all.insert(id, schema.clone());
