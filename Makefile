@@ -35,7 +35,7 @@ lint: setup ## Formatting, clippy, documentation, dependency rules, scripts
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS=-Dwarnings cargo doc --locked --workspace --no-deps
 	scripts/deny.sh
-	for script in .ci/run scripts/*.sh; do bash -n "$$script"; done
+	for script in .ci/run scripts/*.sh ops/*/*.sh; do bash -n "$$script"; done
 	scripts/check-hygiene.sh
 	scripts/check-compose.sh
 

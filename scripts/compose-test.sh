@@ -160,8 +160,9 @@ SELECT 'money of', b.id, status, payment_status, s FROM bookings b
     WHERE coalesce((s ->> 'paid')::bigint - (s ->> 'refunded')::bigint, 0) <> CASE payment_status WHEN 'PAID' THEN amount_minor ELSE 0 END
        OR coalesce((s ->> 'live_sessions')::int, 0) <> CASE status WHEN 'PENDING_PAYMENT' THEN 1 ELSE 0 END
        OR coalesce((s ->> 'payments')::int, 0) > 1;
-SELECT 'Stripe knows a booking that we do not:', id FROM stripe, jsonb_object_keys(books) AS id
-    WHERE NOT EXISTS (SELECT FROM bookings b WHERE b.id::text = id UNION ALL SELECT FROM booking_aliases a WHERE a.alias::text = id);
+SELECT 'Stripe knows a booking that we do not:', known FROM stripe, jsonb_object_keys(books) AS known
+    WHERE NOT EXISTS (SELECT FROM bookings WHERE id::text = known)
+      AND NOT EXISTS (SELECT FROM booking_aliases WHERE alias::text = known);
 SQL
 }
 

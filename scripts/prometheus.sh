@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Puts prometheus, promtool, prometheus-alertmanager and amtool into the target folder, for the tests of ops/: those that
+# Puts prometheus, promtool and amtool into the target folder, for the tests of ops/: those that
 # are installed, else unpacked out of Debian's or Ubuntu's packages. Nothing is installed, nobody needs to be root, no
 # service starts. Silent and quick when all is there. Prints the folder.
 set -euo pipefail
@@ -8,18 +8,18 @@ tools=${CARGO_TARGET_DIR:-target}/tools
 mkdir -p "$tools"
 tools=$(cd "$tools" && pwd)
 bin=$tools/prometheus/bin
-programs=(prometheus promtool prometheus-alertmanager amtool)
+programs=(prometheus promtool amtool)
 
 complete() {
     local program
     for program in "${programs[@]}"; do [ -x "$bin/$program" ] || return 1; done
 }
 
-# Installed by whoever owns this machine. Elsewhere than on Debian the program is called alertmanager.
+# Installed by whoever owns this machine.
 link_installed() {
     local program path
     for program in "${programs[@]}"; do
-        path=$(command -v "$program" || command -v "${program#prometheus-}") || return 1
+        path=$(command -v "$program") || return 1
         ln -sfn "$path" "$bin/$program"
     done
 }
@@ -27,7 +27,7 @@ link_installed() {
 # apt with lists and cache of our own: the system's may be empty, stale, or another's to change.
 own_apt() {
     mkdir -p "$tools/apt/lists/partial" "$tools/apt/cache/archives/partial"
-    apt-get -qq -o Dir::State::lists="$tools/apt/lists" -o Dir::Cache="$tools/apt/cache" -o Debug::NoLocking=1 \
+    timeout 300 apt-get -qq -o Dir::State::lists="$tools/apt/lists" -o Dir::Cache="$tools/apt/cache" -o Debug::NoLocking=1 \
         -o APT::Sandbox::User=root "$@"
 }
 
@@ -38,7 +38,7 @@ unpack_packages() {
     echo "prometheus: fetching Debian's packages (30 MB, once) …" >&2
     (
         cd "$part"
-        apt-get -qq -o APT::Sandbox::User=root download "${packages[@]}" >/dev/null 2>&1 ||
+        timeout 300 apt-get -qq -o APT::Sandbox::User=root download "${packages[@]}" >/dev/null 2>&1 ||
             { own_apt update && own_apt download "${packages[@]}"; } >&2
     )
     for deb in "$part"/*.deb; do dpkg -x "$deb" "$part"; done

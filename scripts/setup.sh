@@ -30,6 +30,8 @@ check() {
     { have java && at_least "$(java_version)" 17; } || need default-jre-headless
     have mvn || need maven
     at_least "$(postgres_version)" 15 || need postgresql
+    # For the dashboards' generator and its check; Debian has ensurepip in a package of its own.
+    python3 -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || need python3-venv
     rust_missing=
     have cargo || rust_missing=yes
 }
@@ -85,7 +87,7 @@ if [ "${#packages[@]}" -gt 0 ] || [ -n "$rust_missing" ]; then
     install_missing
     check
     [ "${#packages[@]}" -eq 0 ] ||
-        fail "still missing or too old after installing: ${packages[*]} (needed: Java 17, PostgreSQL 15)"
+        fail "still missing or too old after installing: ${packages[*]} (needed: Java 17, PostgreSQL 15, Python 3.11)"
 fi
 
 # Of rustup's versions only some fetch the pinned toolchain by themselves, and RUSTUP_AUTO_INSTALL=0 forbids it to all.

@@ -82,7 +82,7 @@ impl<S: Publish> Endpoint<S> {
         let incoming = request.headers().get("traceparent").and_then(|value| value.to_str().ok());
         let traceparent = continue_trace(&span, incoming).to_string();
         let answer = self.answer(request, traceparent).instrument(span.clone()).await;
-        end_span(&span, &answer);
+        end_span(&span, answer);
         if let Some((_, counter)) = self.outcomes.iter().find(|(outcome, _)| answer.outcome() == Some(outcome)) {
             counter.increment(1);
         }
@@ -138,7 +138,7 @@ fn span_of(source: &'static str) -> Span {
     )
 }
 
-fn end_span(span: &Span, answer: &Answer) {
+fn end_span(span: &Span, answer: Answer) {
     let status = answer.status();
     span.record("outcome", answer.outcome());
     span.record("http.response.status_code", status.as_u16());

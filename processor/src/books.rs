@@ -97,7 +97,7 @@ async fn alone(store: Store, permits: Arc<Semaphore>, Job { request, reply, span
     let _permit = permits.acquire().await;
     let unanswered = || StoreError::Raced("a request was left without an answer".to_owned());
     let spans = std::iter::once(&span);
-    let answers = Box::pin(transaction(&store, std::slice::from_ref(&request), PATIENCE, spans)).await;
+    let answers = transaction(&store, std::slice::from_ref(&request), PATIENCE, spans).await;
     let _ = reply.send(answers.and_then(|mut answers| answers.pop().unwrap_or_else(|| Err(unanswered()))));
 }
 
@@ -110,15 +110,16 @@ async fn transaction<'s>(
 ) -> Result<Answers, StoreError> {
     let began = Instant::now();
     let span = span_for(askers, requests.len());
-    let answers = guarded(store.apply(requests, patience)).instrument(span.clone()).await;
+    let answers = Box::pin(guarded(store.apply(requests, patience)).instrument(span.clone())).await;
     let outcome = if answers.is_ok() { "committed" } else { "failed" };
     metrics::histogram!(DATABASE_TRANSACTION_DURATION, "outcome" => outcome).record(began.elapsed());
     #[expect(clippy::cast_precision_loss, reason = "a batch is small")]
     metrics::histogram!(DATABASE_TRANSACTION_REQUESTS).record(requests.len() as f64);
     span.record("outcome", outcome);
-    match &answers {
-        Ok(answers) => money::count(answers),
-        Err(_) => _ = span.record("otel.status_code", "ERROR"),
+    if let Ok(answers) = &answers {
+        money::count(answers);
+    } else {
+        span.record("otel.status_code", "ERROR");
     }
     answers
 }

@@ -1,5 +1,6 @@
 //! Schemas may change, and records stay: every schema that a release wrote with is kept, can be read by today's, and can
 //! read what is written today.
+#![allow(clippy::unwrap_used, reason = "tests fail loudly")]
 
 use std::collections::BTreeMap;
 use std::fs;

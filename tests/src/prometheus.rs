@@ -1,4 +1,4 @@
-//! Prometheus, Alertmanager and their tools, for tests of what lies in `ops/`.
+//! Prometheus and its tools, for tests of what lies in `ops/`.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -15,7 +15,7 @@ use crate::service::http_client;
 use crate::wait::eventually;
 
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
-const START_DEADLINE: Duration = Duration::from_secs(30);
+const START_DEADLINE: Duration = Duration::from_mins(1);
 
 /// A file or folder in `ops/`.
 pub fn ops(path: &str) -> PathBuf {
@@ -38,56 +38,39 @@ pub fn tool(name: &str) -> Command {
     Command::new(folder.join(name))
 }
 
-/// A running server of Prometheus' kind. Dropped, it is gone.
+/// A running Prometheus. Dropped, it is gone.
 #[derive(Debug)]
-pub struct Server {
+pub struct Prometheus {
     url: String,
-    log: PathBuf,
     client: reqwest::Client,
     _process: Proc,
 }
 
-impl Server {
+impl Prometheus {
     /// Prometheus with this configuration; returns once it answers.
-    pub async fn prometheus(config: &str) -> Self {
+    ///
+    /// # Panics
+    /// When it does not; the message says where its log is.
+    pub async fn start(config: &str) -> Self {
         let dir = rundir::fresh("prometheus");
-        let mut command = tool("prometheus");
-        command.arg(format!("--storage.tsdb.path={}", dir.join("data").display()));
-        Self::start(command, &dir, config).await
-    }
-
-    /// Alertmanager with this configuration, alone; returns once it answers.
-    pub async fn alertmanager(config: &str) -> Self {
-        let dir = rundir::fresh("alertmanager");
-        let mut command = tool("prometheus-alertmanager");
-        command.arg(format!("--storage.path={}", dir.join("data").display())).arg("--cluster.listen-address=");
-        Self::start(command, &dir, config).await
-    }
-
-    async fn start(mut command: Command, dir: &Path, config: &str) -> Self {
-        let (file, log) = (dir.join("config.yml"), dir.join("server.log"));
+        let (file, log) = (dir.join("prometheus.yml"), dir.join("prometheus.log"));
         fs::write(&file, config).expect("the run folder is writable");
-        let port = free_port();
-        let output = File::create(&log).expect("the run folder is writable");
+        let url = format!("http://127.0.0.1:{}", free_port());
+        let mut command = tool("prometheus");
         command
             .arg(format!("--config.file={}", file.display()))
-            .arg(format!("--web.listen-address=127.0.0.1:{port}"))
+            .arg(format!("--storage.tsdb.path={}", dir.join("data").display()))
+            .arg(format!("--web.listen-address={}", url.trim_start_matches("http://")))
             .stdout(Stdio::null())
-            .stderr(output);
+            .stderr(File::create(&log).expect("the run folder is writable"));
         let process = Proc::spawn(&mut command, Signal::Kill).expect("the found binary can be run");
-        let url = format!("http://127.0.0.1:{port}");
-        let server = Self { url, log, client: http_client(), _process: process };
-        eventually(START_DEADLINE, format!("a server; see {}", server.log.display()), async || {
-            let answer = server.client.get(format!("{}/-/ready", server.url)).send().await.ok()?;
+        let prometheus = Self { url, client: http_client(), _process: process };
+        eventually(START_DEADLINE, format!("Prometheus; see {}", log.display()), async || {
+            let answer = prometheus.client.get(format!("{}/-/ready", prometheus.url)).send().await.ok()?;
             answer.status().is_success().then_some(())
         })
         .await;
-        server
-    }
-
-    /// Host and port.
-    pub fn address(&self) -> &str {
-        self.url.trim_start_matches("http://")
+        prometheus
     }
 
     /// `data` of a page of Prometheus' API, such as `rules`; the error is Prometheus' own.

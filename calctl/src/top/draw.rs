@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::overview::{Overview, Quantiles, Service, Waiting};
+use super::overview::{Overview, Quantiles, Service, Waiting, total};
 
 /// Records that wait longer than this are worth a look.
 const LONG_SECONDS: f64 = 30.0;
@@ -55,7 +55,7 @@ pub(super) fn text(overview: &Overview, coloured: bool) -> String {
         let text = format!("open ({}): all events are held back", overview.breaker_open.join(", "));
         lines.insert(1, ("breaker", pen.write(Look::Bad, &text)));
     }
-    lines.iter().map(|(name, text)| format!("{name:<9} {text}\n")).collect()
+    lines.iter().fold(String::new(), |drawn, (name, text)| drawn + &format!("{name:<9} {text}\n"))
 }
 
 fn service(pen: &Pen, service: &Service) -> String {
@@ -78,11 +78,8 @@ fn flow(pen: &Pen, rates: &BTreeMap<String, f64>, name: &str, look: Look) -> Str
 
 fn accepted(pen: &Pen, overview: &Overview) -> String {
     let requests = &overview.requests;
-    let refused: f64 = requests
-        .iter()
-        .filter(|(name, _)| !["accepted", "spooled", "unavailable"].contains(&name.as_str()))
-        .map(|(_, rate)| rate)
-        .sum();
+    let refused = requests.iter().filter(|(name, _)| !["accepted", "spooled", "unavailable"].contains(&name.as_str()));
+    let refused = total(refused.map(|(_, rate)| *rate));
     let mut parts = vec![
         flow(pen, requests, "accepted", Look::Good),
         flow(pen, requests, "spooled", Look::Odd),
@@ -106,7 +103,7 @@ fn finished(pen: &Pen, overview: &Overview) -> String {
     ];
     let mut parts: Vec<String> =
         looks.into_iter().map(|(name, look)| flow(pen, &overview.processed, name, look)).collect();
-    let all: f64 = overview.processed.values().sum();
+    let all = total(overview.processed.values().copied());
     if all > 0.0 {
         let failed = rate(&overview.processed, "retried") + rate(&overview.processed, "dead");
         parts.push(pen.when(failed > 0.0, Look::Odd, &format!("{:.1} % succeed", 100.0 * (all - failed) / all)));
@@ -125,7 +122,7 @@ fn lag(pen: &Pen, lag: &BTreeMap<String, Waiting>) -> String {
         let text = format!("{topic} {}{}", count(waiting.records), aged(waiting));
         pen.when(waiting.seconds > LONG_SECONDS, Look::Bad, &text)
     };
-    none_or(topics.map(part).collect())
+    none_or(topics.map(part))
 }
 
 fn tiers(pen: &Pen, tiers: &[(String, Waiting)]) -> String {
@@ -135,7 +132,7 @@ fn tiers(pen: &Pen, tiers: &[(String, Waiting)]) -> String {
         let look = if late { Look::Bad } else { Look::Odd };
         pen.when(late || waiting.records > 0.0, look, &format!("{tier} {}{since}", count(waiting.records)))
     };
-    none_or(tiers.iter().map(part).collect())
+    none_or(tiers.iter().map(part))
 }
 
 fn dead(pen: &Pen, overview: &Overview) -> String {
@@ -158,25 +155,21 @@ fn none_new(dying: &[String]) -> String {
 fn stripe(pen: &Pen, overview: &Overview) -> String {
     let parts = overview.stripe.iter().filter(|(outcome, rate)| *outcome == "ok" || **rate > 0.0);
     let look = |outcome: &str| if outcome == "ok" { Look::Good } else { Look::Odd };
-    none_or(parts.map(|(outcome, _)| flow(pen, &overview.stripe, outcome, look(outcome))).collect())
+    none_or(parts.map(|(outcome, _)| flow(pen, &overview.stripe, outcome, look(outcome))))
 }
 
 fn money(pen: &Pen, overview: &Overview) -> String {
     let money = &overview.money;
     let sums = |sums: &BTreeMap<String, f64>| {
-        none_or(
-            sums.iter()
-                .filter(|(_, sum)| **sum > 0.0)
-                .map(|(currency, sum)| format!("{} {currency}", count(*sum)))
-                .collect(),
-        )
+        none_or(sums.iter().filter(|(_, sum)| **sum > 0.0).map(|(currency, sum)| format!("{} {currency}", count(*sum))))
     };
     let failed =
         pen.when(money.refunds_failed > 0.0, Look::Bad, &format!("{} refunds failed", count(money.refunds_failed)));
     format!("in {}  out {}  {failed}  (minor units, since the start)", sums(&money.received), sums(&money.returned))
 }
 
-fn none_or(parts: Vec<String>) -> String {
+fn none_or(parts: impl Iterator<Item = String>) -> String {
+    let parts: Vec<String> = parts.collect();
     if parts.is_empty() { "none".to_owned() } else { parts.join("  ") }
 }
 

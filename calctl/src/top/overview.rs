@@ -114,7 +114,7 @@ fn services(scrape: &Scrape) -> Vec<Service> {
     let of = |address: &str, series: Option<&[Series]>| {
         let named = |name: &'static str| series.into_iter().flatten().filter(move |series| series.name == name);
         let name = named(names::BUILD_INFO).next().map(|build| build.label("service").to_owned());
-        let down = named(names::DEPENDENCY_UP).filter(|series| series.value == 0.0);
+        let down = named(names::DEPENDENCY_UP).filter(|series| series.value < 1.0);
         Service {
             address: address.to_owned(),
             name: name.or_else(|| series.map(|_| "unknown".to_owned())),
@@ -123,6 +123,11 @@ fn services(scrape: &Scrape) -> Vec<Service> {
         }
     };
     scrape.endpoints.iter().map(|endpoint| of(&endpoint.address, endpoint.series.as_deref())).collect()
+}
+
+/// The sum, which of nothing is 0; the standard library's is -0, and would be shown as such.
+pub(super) fn total(numbers: impl Iterator<Item = f64>) -> f64 {
+    numbers.fold(0.0, |sum, number| sum + number)
 }
 
 /// Two looks.
@@ -140,7 +145,7 @@ impl<'a> Two<'a> {
 
     /// Over all instances.
     fn sum(&self, name: &str) -> f64 {
-        self.now_of(name).map(|series| series.value).sum()
+        total(self.now_of(name).map(|series| series.value))
     }
 
     /// Of what every instance tells of the whole.
@@ -207,7 +212,7 @@ fn buckets(series: Vec<(&Series, f64)>) -> Vec<(f64, f64)> {
     let mut buckets: Vec<(f64, f64)> = Vec::new();
     for (series, count) in series {
         let bound = series.label("le").parse().unwrap_or(f64::INFINITY);
-        match buckets.iter_mut().find(|(known, _)| *known == bound) {
+        match buckets.iter_mut().find(|(known, _)| known.total_cmp(&bound).is_eq()) {
             Some((_, sum)) => *sum += count,
             None => buckets.push((bound, count)),
         }

@@ -22,15 +22,15 @@ pub fn watch_brokers(config: &KafkaConfig, component: Component, shutdown: Shutd
     let client = std::sync::Arc::new(client);
     let brokers = config.brokers.clone();
     tokio::spawn(async move {
-        let mut before = None;
+        let mut was = Known::Nothing;
         while !shutdown.is_cancelled() {
             let asked = client.clone();
             let asked = tokio::task::spawn_blocking(move || ask(&asked, TIMEOUT)).await;
             let trouble = asked.unwrap_or_else(|_| Err(Trouble::default())).err();
-            let now = trouble.as_ref().map_or(Seen::Working, |trouble| Seen::Troubled(trouble.cause));
-            if is_news(before, now) {
-                report(trouble.as_ref(), before.is_some(), &brokers, &component);
-                before = Some(now);
+            let is = trouble.as_ref().map_or(Known::Well, |trouble| Known::Trouble(trouble.cause));
+            if is.is_news_after(was) {
+                report(trouble.as_ref(), was != Known::Nothing, &brokers, &component);
+                was = is;
             }
             tokio::select! {
                 () = shutdown.cancelled() => {}
@@ -79,18 +79,21 @@ impl Witness {
     }
 }
 
-/// What an answer, or none, showed.
+/// What was last told about the brokers.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Seen {
-    Working,
-    Troubled(Cause),
+enum Known {
+    Nothing,
+    Well,
+    Trouble(Cause),
 }
 
-/// A change, or a cause that says more than that nobody answers.
-fn is_news(before: Option<Seen>, now: Seen) -> bool {
-    match (before, now) {
-        (Some(Seen::Troubled(before)), Seen::Troubled(now)) => now != Cause::Unreachable && now != before,
-        _ => before != Some(now),
+impl Known {
+    /// A change, or a cause that says more than that nobody answers.
+    fn is_news_after(self, was: Self) -> bool {
+        match (was, self) {
+            (Self::Trouble(before), Self::Trouble(now)) => now != Cause::Unreachable && now != before,
+            _ => was != self,
+        }
     }
 }
 

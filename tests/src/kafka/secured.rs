@@ -59,7 +59,7 @@ impl Listeners {
         Self { ssl: free_port(), sasl: free_port() }
     }
 
-    pub(super) fn as_list(&self) -> String {
+    pub(super) fn as_list(self) -> String {
         format!(",SSL://127.0.0.1:{},SASL_SSL://127.0.0.1:{}", self.ssl, self.sasl)
     }
 

@@ -61,7 +61,7 @@ impl Kafka {
         let [port, controller, proxied, advertised] = std::array::from_fn(|_| free_port());
         let local = |port| SocketAddr::from(([127, 0, 0, 1], port));
         let listeners = secured.map(|_| Listeners::choose());
-        let more = listeners.as_ref().map(Listeners::as_list).unwrap_or_default();
+        let more = listeners.map(Listeners::as_list).unwrap_or_default();
         let properties = format!(
             "{PROPERTIES}\n\
              listeners=PLAINTEXT://127.0.0.1:{port},PROXIED://127.0.0.1:{proxied},CONTROLLER://127.0.0.1:{controller}{more}\n\

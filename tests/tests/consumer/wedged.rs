@@ -103,17 +103,8 @@ async fn clients_without_brokers_are_built_anew_and_others_are_left_alone() {
     produce(kafka.brokers(), WAITING, Some(b"11"), b"11", &[]).await;
     handler.wait_for(&[1, 11]).await;
 
-    // Brokers that are away are no reason, however long.
     let kafka = Arc::new(kafka);
-    let broker = kafka.clone();
-    tokio::task::spawn_blocking(move || broker.stop()).await.unwrap();
-    eventually(PATIENCE, "the outage to be told", async || (!member.health.is_ready()).then_some(())).await;
-    let until = Instant::now() + Duration::from_secs(8);
-    while Instant::now() < until {
-        let _ = producer.send(&record("0")).await;
-    }
-    let broker = kafka.clone();
-    tokio::task::spawn_blocking(move || broker.restart()).await.unwrap();
+    outage(&kafka, &producer, &member).await;
     send(&producer, "2").await;
     produce(kafka.brokers(), WAITING, Some(b"12"), b"12", &[]).await;
     handler.wait_for(&[1, 2, 12]).await;
@@ -157,6 +148,19 @@ async fn clients_without_brokers_are_built_anew_and_others_are_left_alone() {
     eventually(PATIENCE, "readiness", async || are_ready().then_some(())).await;
     member.stop().await;
     relay.stop().await;
+}
+
+/// Brokers that are away are no reason, however long.
+async fn outage(kafka: &Arc<Kafka>, producer: &Producer, member: &Member) {
+    let broker = kafka.clone();
+    tokio::task::spawn_blocking(move || broker.stop()).await.unwrap();
+    eventually(PATIENCE, "the outage to be told", async || (!member.health.is_ready()).then_some(())).await;
+    let until = Instant::now() + Duration::from_secs(8);
+    while Instant::now() < until {
+        let _ = producer.send(&record("0")).await;
+    }
+    let broker = kafka.clone();
+    tokio::task::spawn_blocking(move || broker.restart()).await.unwrap();
 }
 
 fn record(number: &str) -> OutgoingRecord<'_> {

@@ -85,7 +85,7 @@ async fn one_event_with_a_retry_is_one_trace() {
     let link = (TRACE.to_owned(), first.id.clone());
     let release = only(&spans, "the release", |span| span.name == "release");
     assert_eq!((release.service.as_str(), &release.parent), ("retrier", &webhook.id));
-    assert_eq!(release.links, [link.clone()]);
+    assert_eq!(release.links, std::slice::from_ref(&link));
     assert_eq!(release.attribute("messaging.destination.name"), topic("calendly.events.due"));
 
     let second = only(&spans, "the retry", |span| span.name == "event" && span.attribute("attempt") == "1");

@@ -89,8 +89,8 @@ async fn events_go_through_tls_and_scram() {
 async fn what_is_wrong_is_one_line_that_says_what_to_check() {
     let secure = Secure::start("wrong").await;
     let Secure { kafka, root, other, .. } = &secure;
-    let (ssl, sasl) = (kafka.secured().ssl(), kafka.secured().sasl());
-    let (by_address, by_name) = (format!("127.0.0.1:{ssl}"), format!("localhost:{ssl}"));
+    let (port, other_port) = (kafka.secured().ssl(), kafka.secured().sasl());
+    let (by_address, by_name) = (format!("127.0.0.1:{port}"), format!("localhost:{port}"));
     let with_password = |changes: &[(&str, &str)]| {
         let mut env = secure.env_of("admin");
         env.extend(changes.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
@@ -125,7 +125,7 @@ async fn what_is_wrong_is_one_line_that_says_what_to_check() {
             "KAFKA_",
         ),
     ];
-    assert_ne!(ssl, sasl);
+    assert_ne!(port, other_port);
     let running =
         cases.map(|(what, env, detail, variable)| (what, Service::spawn(Binary::Retrier, &env), detail, variable));
     for (what, retrier, detail, variable) in &running {

@@ -1,3 +1,6 @@
 //! What lies in `ops/`: rules, configurations, dashboards.
 
+mod dashboards;
+mod expressions;
+mod live;
 mod rules;

@@ -41,7 +41,15 @@ fn rules(key: &str) -> Vec<String> {
 fn the_configurations_are_valid() {
     succeeds(tool("promtool").args(["check", "config"]).arg(ops("prometheus/prometheus.yml")));
     succeeds(tool("promtool").args(["check", "rules"]).args(files("prometheus/rules")));
-    succeeds(tool("amtool").arg("check-config").arg(ops("alertmanager/alertmanager.yml")));
+    let alertmanager = ops("alertmanager/alertmanager.yml");
+    succeeds(tool("amtool").arg("check-config").arg(&alertmanager));
+    let severities: BTreeSet<_> = rules("labels: {severity:").into_iter().collect();
+    for severity in severities.iter().map(|severity| severity.trim_end_matches('}')) {
+        assert!(["page", "ticket"].contains(&severity), "{severity} has no route of its own");
+        let mut routed = tool("amtool");
+        routed.args(["config", "routes", "test", "--verify.receivers=webhook"]).arg("--config.file").arg(&alertmanager);
+        succeeds(routed.arg(format!("severity={severity}")));
+    }
 }
 
 #[test]
