@@ -14,7 +14,7 @@ use crate::rundir;
 
 /// The last one that runs on Java 17, which is what Kafka needs as well.
 const VERSION: &str = "3.0.9";
-const START_DEADLINE: Duration = Duration::from_mins(2);
+const START_DEADLINE: Duration = Duration::from_mins(4);
 const STOP_DEADLINE: Duration = Duration::from_secs(10);
 
 /// One registry. Stopped, it forgets everything.

@@ -14,6 +14,10 @@ use super::config::KafkaConfig;
 /// librdkafka's lines tell addresses and states; this is more than any of them has.
 const LONGEST: usize = 300;
 const TIMEOUT: Duration = Duration::from_secs(3);
+/// The brokers let those wait whom they refuse, and the first question may be over before that.
+const QUESTIONS: usize = 4;
+/// More than a client has to tell between two questions.
+const EVENTS: usize = 100;
 
 /// What stands between us and the brokers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,20 +110,31 @@ impl ClientContext for Ear {
 
 impl ConsumerContext for Ear {}
 
-/// Asks the brokers once; what keeps them from answering, if something does. Blocks, for some seconds at most.
+/// Asks the brokers; what keeps them from answering, if something does. Blocks, for some seconds.
 pub fn diagnose(config: &KafkaConfig) -> Option<String> {
     let client: BaseConsumer<Ear> = match config.client().create_with_context(Ear::default()) {
         Ok(client) => client,
         Err(error) => return Some(error.to_string()),
     };
-    ask(&client, TIMEOUT).err().map(|trouble| trouble.to_string())
+    let mut trouble = None;
+    for _ in 0..QUESTIONS {
+        trouble = Some(ask(&client, TIMEOUT).err()?);
+        if trouble.as_ref().is_some_and(|trouble| trouble.cause != Cause::Unreachable) {
+            break;
+        }
+    }
+    trouble.map(|trouble| trouble.to_string())
 }
 
 /// Whether the brokers answer this client.
 pub(super) fn ask(client: &BaseConsumer<Ear>, timeout: Duration) -> Result<(), Trouble> {
     let answers = client.fetch_metadata(None, timeout).is_ok_and(|metadata| !metadata.brokers().is_empty());
     // Has the client tell its errors, which wait in its queue.
-    let _ = client.poll(Duration::ZERO);
+    for _ in 0..EVENTS {
+        if client.poll(Duration::ZERO).is_none() {
+            break;
+        }
+    }
     let heard = client.context().take();
     if answers { Ok(()) } else { Err(heard.unwrap_or_default()) }
 }
