@@ -13,6 +13,9 @@ use crate::rundir;
 use crate::sandbox::Env;
 use crate::wait::eventually;
 
+/// Connections are given up before ingest does so with those that were opened in vain (10 s): what is sent into a
+/// connection that is just being closed has no answer.
+const IDLE: Duration = Duration::from_secs(5);
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 const CALCTL_DEADLINE: Duration = Duration::from_mins(1);
 
@@ -217,5 +220,6 @@ pub async fn run_calctl(args: &[&str], env: &Env) -> Output {
 pub fn http_client() -> reqwest::Client {
     // Fails when the provider is installed already, which is as well.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    reqwest::Client::builder().no_proxy().timeout(REQUEST_TIMEOUT).build().expect("a plain client can be built")
+    let client = reqwest::Client::builder().no_proxy().timeout(REQUEST_TIMEOUT).pool_idle_timeout(IDLE);
+    client.build().expect("a plain client can be built")
 }

@@ -7,6 +7,7 @@ pub(super) const MAY_BE_EMPTY: &[(&str, &str)] = &[
     ("overview.json: Held back by", "the breaker is closed"),
     ("processor.json: Held back by", "the breaker is closed"),
     ("servers.json: Brokers that are away", "none is"),
+    ("servers.json: Failed transactions", "none failed"),
 ];
 
 /// Metrics that no service reports here, so that what asks for them may be empty: nobody watches a subscription.
