@@ -228,7 +228,7 @@ verify "after the restarts"
 
 say "making every container anew: only volumes stay"
 mapfile -t services < <(compose ps --services --status running | grep -v -e stripe-double)
-bring_up --force-recreate --no-deps "${services[@]}"
+compose up --detach --wait --wait-timeout "$PATIENCE" --pull never --force-recreate --no-deps "${services[@]}"
 round "new containers"
 pay
 verify "in new containers"
