@@ -1,4 +1,5 @@
-//! The statements and commands of docs/OPERATIONS.md: what they allow is enough, and no more than that.
+//! The statements and commands of docs/OPERATIONS.md: what they allow is enough, and of the database's roles no more than
+//! that.
 
 use tests::kafka::run_tool;
 use tests::sandbox::{Env, NO_STRIPE};
