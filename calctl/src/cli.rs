@@ -7,6 +7,7 @@ use crate::audit::Window;
 use crate::dlq::DlqCommand;
 use crate::simulate::Simulation;
 use crate::top::Top;
+use crate::webhooks::WebhooksCommand;
 
 /// Operates calendly-pipeline. Configuration comes from the same environment variables as the services'.
 #[derive(Debug, Parser)]
@@ -39,6 +40,9 @@ pub(crate) enum Command {
     /// The database.
     #[command(subcommand)]
     Db(DbCommand),
+    /// Calendly's subscriptions to our webhook.
+    #[command(subcommand)]
+    Webhooks(WebhooksCommand),
     /// Prices by event type.
     #[command(subcommand)]
     Prices(PricesCommand),

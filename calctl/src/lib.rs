@@ -1,4 +1,5 @@
-//! `calctl`: prepares topics, schemas and the database, sets prices, shows bookings, handles dead letters, audits, sends samples.
+//! `calctl`: prepares topics, schemas, the database and Calendly's subscription, sets prices, shows bookings, handles dead
+//! letters, audits, sends samples.
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail loudly"))]
 
@@ -16,6 +17,7 @@ mod registry;
 mod simulate;
 mod top;
 mod topics;
+mod webhooks;
 
 use std::process::ExitCode;
 
@@ -58,6 +60,7 @@ async fn run(cli: Cli, env: &Env) -> anyhow::Result<()> {
         }
         Command::Bookings(BookingsCommand::Show { name }) => bookings::show(env, &printer, &name).await,
         Command::Bookings(BookingsCommand::Checkout { name }) => bookings::checkout(env, &printer, &name).await,
+        Command::Webhooks(command) => webhooks::run(env, &printer, command).await,
         Command::Dlq(command) => dlq::run(env, &printer, command).await,
         Command::Simulate(simulation) => simulate::run(env, &printer, &simulation).await,
         Command::Top(top) => top::run(env, &printer, &top).await,

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+use crate::guardian::GuardianConfig;
 use crate::server::Tls;
 use runtime::env::{ConfigError, Env};
 use runtime::kafka::{KafkaConfig, MAX_RECORD_BYTES};
@@ -61,6 +62,8 @@ pub struct Config {
     pub late_deliveries: LateDeliveries,
     /// `MAX_BODY_BYTES`.
     pub max_body_bytes: usize,
+    /// `CALENDLY_TOKEN`, `PUBLIC_URL` and what goes with them; without these two nobody watches the subscription.
+    pub guardian: Option<GuardianConfig>,
     /// `INGEST_TLS_CERT` and `INGEST_TLS_KEY`.
     pub(crate) tls: Tls,
     /// `SPOOL_DIR`: one process at a time.
@@ -90,6 +93,7 @@ impl Config {
             tolerance: env.duration("WEBHOOK_TOLERANCE", Duration::from_mins(3))?,
             late_deliveries: env.parse("CALENDLY_LATE_DELIVERIES", LateDeliveries::Reject)?,
             max_body_bytes,
+            guardian: GuardianConfig::from_env(env)?,
             tls: Tls::from_env(env)?,
             spool_dir: env.optional("SPOOL_DIR")?.unwrap_or_else(|| "./data/spool".to_owned()).into(),
             spool_max_bytes: spool_max_bytes(env)?,
@@ -161,6 +165,10 @@ mod tests {
             ("SPOOL_MAX_BYTES", "1GiB"),
             ("SPOOL_MAX_BYTES", "0"),
             ("SPOOL_AFTER", "5s"),
+            ("PUBLIC_URL", "hooks.example.com"),
+            ("CALENDLY_API_BASE", "calendly"),
+            ("CALENDLY_SCOPE", "everybody"),
+            ("CALENDLY_WATCH_INTERVAL", "0s"),
         ] {
             let mut pairs = complete();
             pairs.retain(|(other, _)| *other != name);

@@ -5,6 +5,7 @@
 pub mod answer;
 mod body;
 pub mod config;
+mod guardian;
 mod memory;
 pub mod publish;
 mod reload;
@@ -16,4 +17,5 @@ mod start;
 mod webhook;
 
 pub use config::{ADMIN_ADDR, Config};
+pub use guardian::GuardianConfig;
 pub use start::{Listeners, run, serve};

@@ -5,6 +5,7 @@ use runtime::shutdown::Shutdown;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::config::{calendly_keys, stripe_secrets};
+use crate::guardian::FirstKey;
 use crate::routes::Verifiers;
 use crate::server::Tls;
 use crate::signature::Keys;
@@ -13,14 +14,15 @@ use crate::signature::Keys;
 pub(crate) struct Reload {
     env: Env,
     calendly: Keys,
+    first_key: Option<FirstKey>,
     stripe: Option<Keys>,
     tls: Tls,
 }
 
 impl Reload {
-    pub(crate) fn new(env: Env, verifiers: &Verifiers, tls: Tls) -> Self {
+    pub(crate) fn new(env: Env, verifiers: &Verifiers, first_key: Option<FirstKey>, tls: Tls) -> Self {
         let stripe = verifiers.stripe.as_ref().map(crate::signature::Verifier::keys);
-        Self { env, calendly: verifiers.calendly.keys(), stripe, tls }
+        Self { env, calendly: verifiers.calendly.keys(), first_key, stripe, tls }
     }
 
     /// Begins to listen for the signal, which would end the process else.
@@ -53,6 +55,9 @@ impl Reload {
         }
         self.tls.reload(&self.env)?;
         self.calendly.replace(&calendly);
+        if let Some(first_key) = &self.first_key {
+            first_key.replace(&calendly);
+        }
         if let Some(keys) = &self.stripe {
             keys.replace(&stripe);
         }

@@ -13,6 +13,7 @@ use schemas::topics::Topics;
 use tokio::net::TcpListener;
 
 use crate::config::Config;
+use crate::guardian::{FirstKey, guard};
 use crate::publish::{Durable, Link, Publisher};
 use crate::reload::Reload;
 use crate::routes::Verifiers;
@@ -55,7 +56,8 @@ pub async fn serve(env: Env, config: Config, listeners: Listeners, shutdown: Shu
     let metrics = runtime::metrics::install()?;
     let verifiers = Verifiers::new(&config);
     // First of all: without it, the signal would end the process, also while the spool is being checked.
-    Reload::new(env, &verifiers, config.tls.clone()).on_hangup(shutdown.clone())?;
+    let first_key = FirstKey::of(&config.calendly_keys);
+    Reload::new(env, &verifiers, first_key.clone(), config.tls.clone()).on_hangup(shutdown.clone())?;
     let _admin = runtime::admin::serve(listeners.admin, health, metrics, shutdown.clone())?;
     let opened = tokio::select! {
         opened = open_spool(&config, spool_health) => opened,
@@ -88,6 +90,9 @@ pub async fn serve(env: Env, config: Config, listeners: Listeners, shutdown: Shu
         topics_health.up();
         // Said only now, so that a wrong configuration leaves its one line and no other.
         tracing::info!(%addr, "listening");
+        if let Some((guardian, key)) = config.guardian.zip(first_key) {
+            tokio::spawn(guard(guardian, key, stop.clone()));
+        }
     } else {
         stop.trigger();
     }

@@ -3,6 +3,7 @@
 
 pub mod bench;
 pub mod calendly;
+pub mod calendly_api;
 pub mod chaos;
 pub mod demo;
 pub mod kafka;

@@ -27,6 +27,10 @@ pub const SPOOL_LIMIT: &str = "spool_limit_bytes";
 pub const SPOOL_OLDEST: &str = "spool_oldest_record_seconds";
 /// Whether Calendly's subscription is active.
 pub const CALENDLY_SUBSCRIPTION_ACTIVE: &str = "calendly_subscription_active";
+/// How long Calendly's deliveries have been failing.
+pub const CALENDLY_SUBSCRIPTION_FAILING: &str = "calendly_subscription_failing_seconds";
+/// Looks at Calendly's subscription, by `outcome`.
+pub const CALENDLY_SUBSCRIPTION_CHECKS: &str = "calendly_subscription_checks_total";
 
 /// Records that the processor finished, by `event_type` and `outcome`.
 pub const EVENTS_PROCESSED: &str = "events_processed_total";

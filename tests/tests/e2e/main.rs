@@ -10,6 +10,7 @@ mod dlq;
 mod expectation;
 mod failpoints;
 mod front_door;
+mod guardian;
 mod histories;
 mod limits;
 mod locks;
