@@ -226,13 +226,13 @@ mod tests {
         }
     }
 
-    fn one(id: &str, change: serde_json::Value) -> Subscription {
+    fn one(id: &str, mut change: serde_json::Value) -> Subscription {
         let mut value = serde_json::json!({
             "uri": format!("https://c/webhook_subscriptions/{id}"), "callback_url": "https://a/webhooks/calendly",
             "state": "active", "events": ["invitee.created"], "scope": "organization",
             "organization": "https://c/organizations/O", "created_at": "2026-01-02T00:00:00Z",
         });
-        value.as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
+        value.as_object_mut().unwrap().append(change.as_object_mut().unwrap());
         serde_json::from_value(value).unwrap()
     }
 

@@ -99,9 +99,10 @@ async fn wish(env: &Env, client: &Calendly, subscribe: Subscribe) -> anyhow::Res
         Some(url) => url,
         None => callback_url(env)?.ok_or_else(|| missing("PUBLIC_URL"))?,
     };
-    let events: BTreeSet<String> = match subscribe.events.is_empty() {
-        true => EVENTS.map(str::to_owned).into(),
-        false => subscribe.events.into_iter().collect(),
+    let events: BTreeSet<String> = if subscribe.events.is_empty() {
+        EVENTS.map(str::to_owned).into()
+    } else {
+        subscribe.events.into_iter().collect()
     };
     Ok(Wish { url, subject: subject(env, client, subscribe.whose).await?, events })
 }

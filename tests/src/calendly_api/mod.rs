@@ -28,9 +28,10 @@ pub const USER: &str = "https://api.calendly.com/users/AAAAAAAAAAAAAAAA";
 pub const GROUP: &str = "https://api.calendly.com/groups/AAAAAAAAAAAAAAAA";
 
 /// Whose address is taken, of which no source tells.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Taken {
     /// That of every subscription.
+    #[default]
     ByAny,
     /// That of an active one.
     ByActive,
@@ -107,7 +108,7 @@ impl CalendlyDouble {
         self.add_as(&body)
     }
 
-    /// The same, of any scope: what would be POSTed.
+    /// The same, of any scope: what would be sent.
     pub fn add_as(&self, body: &Value) -> String {
         self.lock().insert(body)
     }

@@ -65,12 +65,6 @@ pub(super) struct State {
     pub(super) journal: Vec<Received>,
 }
 
-impl Default for Taken {
-    fn default() -> Self {
-        Self::ByAny
-    }
-}
-
 impl State {
     /// Makes a subscription of a checked body; its URI.
     pub(super) fn insert(&mut self, body: &Value) -> String {
