@@ -25,7 +25,9 @@ pub(crate) async fn apply(env: &Env, printer: &Printer) -> anyhow::Result<()> {
     let topics = Topics::new(&KafkaConfig::from_env(env)?.prefix, &RetryLadder::default());
     let mut rows = Vec::new();
     for subject in subjects(&topics) {
-        rows.push(Row { id: registry.id_of(&subject.name, subject.schema).await?, subject: subject.name });
+        let id = registry.id_of(&subject.name, subject.schema).await?;
+        registry.protect(&subject.name).await?;
+        rows.push(Row { id, subject: subject.name });
     }
     printer.print(&rows, |rows| {
         let cells: Vec<_> = rows.iter().map(|row| vec![row.subject.clone(), row.id.to_string()]).collect();

@@ -92,6 +92,11 @@ impl Component {
         self.health.set(self.name, |check| check.status = Status::Up);
     }
 
+    /// It does not work, and the service does its work all the same.
+    pub fn degraded(&self, detail: &'static str) {
+        self.health.set(self.name, |check| check.status = Status::Degraded { detail });
+    }
+
     /// It does not work.
     pub fn down(&self, detail: &'static str) {
         let instead = self.instead;

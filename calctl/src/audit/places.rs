@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use runtime::kafka::Record;
 use runtime::kafka::read::{Offsets, ReadError, Span, Start};
+use runtime::registry::RegistryError;
 use schemas::SchemaIds;
 use schemas::codec;
 
@@ -75,7 +76,8 @@ fn tiers(kafka: &Kafka) -> Vec<&str> {
     kafka.topics.tiers().iter().map(|tier| tier.topic.as_str()).collect()
 }
 
-/// What the schema registry does not tell is not counted, so without it there is no audit.
+/// What the schema registry does not tell is not counted, so without it there is no audit. An id that it does not know is
+/// some records' trouble, and no reason to stop.
 async fn read(
     kafka: &Kafka,
     what: &str,
@@ -83,11 +85,21 @@ async fn read(
     mut each: impl FnMut(Record, &SchemaIds),
 ) -> anyhow::Result<()> {
     let mut told = kafka.registry.is_some();
+    let mut told_of_unknown = false;
     let mut progress = Progress::new(what, spans.iter().map(Span::len).sum());
     let mut records = kafka.reader.records(spans)?;
     while let Some(record) = records.next().await? {
         progress.step();
-        let ids = kafka.schemas.of(&record.value).await?;
+        let ids = match kafka.schemas.of(&record.value).await {
+            Err(error @ RegistryError::UnknownId(_)) => {
+                if !told_of_unknown {
+                    complain(&format!("{error}; its records cannot be read"));
+                    told_of_unknown = true;
+                }
+                kafka.schemas.known()
+            }
+            ids => ids?,
+        };
         if !told && codec::confluent_id(&record.value).is_some() {
             complain("records in the framing of a schema registry cannot be read; set SCHEMA_REGISTRY_URL");
             told = true;

@@ -86,11 +86,13 @@ impl Outcome {
 impl Drain {
     async fn run(&mut self) {
         let mut pause = FIRST_PAUSE;
+        let mut framed = self.framings.all();
         loop {
             self.spool.state.show();
-            if self.framings.is_incomplete() {
-                pause = rest(pause).await;
-                continue;
+            let now = self.framings.all();
+            if now != framed {
+                // What waited for an id may go.
+                (framed, self.sweep) = (now, Sweep::default());
             }
             let was_away = self.link.is_away();
             let Ok(window) = self.spool.read(self.wanted(was_away)).await else {
@@ -137,22 +139,30 @@ impl Drain {
 
     /// Sends the entries in their order and takes out those that are in Kafka.
     async fn send(&mut self, window: &Window) -> Outcome {
-        let entries: Vec<_> = window.entries.iter().map(|(id, bytes)| (*id, self.entry(bytes))).collect();
+        let mut outcome = Outcome::default();
+        let mut entries = Vec::with_capacity(window.entries.len());
+        for (id, bytes) in &window.entries {
+            let Some(entry) = Entry::decode(bytes) else {
+                self.told.unreadable(*id);
+                continue;
+            };
+            // It may have been spooled before the schema registry was heard of.
+            match self.framings.apply(entry.value) {
+                Some(value) => entries.push((*id, Entry { value, ..entry })),
+                None => self.wait_for_id(entry.topic, &mut outcome),
+            }
+        }
         let sends = entries.iter().map(async |(_, entry)| {
-            let sent = self.producer.send(&entry.as_ref()?.outgoing()).await;
+            let sent = self.producer.send(&entry.outgoing()).await;
             // At once: the others of the window may take as long as they are given.
             if matches!(sent, Ok(_) | Err(SendError::Refused(_))) {
                 self.link.found();
             }
-            Some(sent)
+            sent
         });
         let sent = join_all(sends).await;
-        let mut outcome = Outcome::default();
         for ((id, entry), sent) in entries.iter().zip(sent) {
-            match (entry, sent) {
-                (Some(entry), Some(sent)) => self.note(*id, entry, sent, &mut outcome),
-                _ => self.told.unreadable(*id),
-            }
+            self.note(*id, entry, sent, &mut outcome);
         }
         self.pass_by(&outcome);
         if !outcome.delivered.is_empty() {
@@ -161,10 +171,10 @@ impl Drain {
         outcome
     }
 
-    /// An entry as its topic's readers expect it: it may have been spooled before the schema registry was heard of.
-    fn entry(&self, bytes: &[u8]) -> Option<Entry> {
-        let entry = Entry::decode(bytes)?;
-        Some(Entry { value: self.framings.apply(entry.value), ..entry })
+    /// Leaves an entry for a later sweep. A topic of which a whole window waits is passed by, as if it had not arrived.
+    fn wait_for_id(&mut self, topic: String, outcome: &mut Outcome) {
+        self.sweep.has_missed = true;
+        outcome.topics.entry(topic).or_default();
     }
 
     fn note(&mut self, id: u64, entry: &Entry, sent: Result<Delivered, SendError>, outcome: &mut Outcome) {

@@ -14,8 +14,9 @@ const TIMEOUT: Duration = Duration::from_secs(3);
 const MEDIA_TYPE: &str = "application/vnd.schemaregistry.v1+json";
 /// New schemas must read what all earlier ones wrote.
 const COMPATIBILITY: &str = "BACKWARD_TRANSITIVE";
-/// Levels that promise at least that.
-const ENOUGH: [&str; 2] = [COMPATIBILITY, "FULL_TRANSITIVE"];
+/// Levels that are left as they are: those that promise at least that, and `FULL`, which somebody chose for its promise
+/// in the other direction.
+const ENOUGH: [&str; 3] = [COMPATIBILITY, "FULL_TRANSITIVE", "FULL"];
 /// The registry's own codes for "there is no such subject, version, schema, compatibility level".
 const NOT_FOUND: [u64; 4] = [40401, 40402, 40403, 40408];
 const LONGEST_MESSAGE: usize = 300;
@@ -39,6 +40,9 @@ pub enum RegistryError {
         "the schema registry lacks this release's schema of {0}; run `calctl schemas apply`, or set SCHEMA_REGISTRY_REGISTER=true"
     )]
     NotRegistered(String),
+    /// A record names a schema that the registry does not have, or not yet: it may be restored from a backup.
+    #[error("the schema registry knows no schema with the id {0}")]
+    UnknownId(u32),
     /// The subject has schemas that ours is not compatible with.
     #[error("the schema registry holds this release's schema of {subject} for incompatible: {message}")]
     Incompatible {
@@ -73,15 +77,11 @@ impl Registry {
 
     /// The id of a schema under its subject. What is missing is registered, if `SCHEMA_REGISTRY_REGISTER` allows it.
     pub async fn id_of(&self, subject: &str, schema: &str) -> Result<u32, RegistryError> {
-        let id = match self.look_up(subject, schema).await? {
-            Some(id) => id,
-            None if self.register => self.register(subject, schema).await?,
-            None => return Err(RegistryError::NotRegistered(subject.to_owned())),
-        };
-        if self.register {
-            self.protect(subject).await?;
+        match self.look_up(subject, schema).await? {
+            Some(id) => Ok(id),
+            None if self.register => self.register(subject, schema).await,
+            None => Err(RegistryError::NotRegistered(subject.to_owned())),
         }
-        Ok(id)
     }
 
     /// The id of a schema, if its subject has it.
@@ -114,10 +114,16 @@ impl Registry {
         }
     }
 
-    /// Sets the subject's compatibility, unless it has a level that is as strict.
-    async fn protect(&self, subject: &str) -> Result<(), RegistryError> {
+    /// Sets the subject's compatibility, if `SCHEMA_REGISTRY_REGISTER` allows it, unless the level that holds for it, its
+    /// own or the registry's, is as strict. Apart from [`Self::id_of`]: not everybody who may register may do this.
+    pub async fn protect(&self, subject: &str) -> Result<(), RegistryError> {
+        if !self.register {
+            return Ok(());
+        }
         let path = ["config", subject];
-        let level = self.call(Method::GET, &path, None).await?;
+        let mut url = self.url(&path);
+        url.set_query(Some("defaultToGlobal=true"));
+        let level = self.request(Method::GET, url, None).await?;
         let level = level.as_ref().and_then(|level| level.get("compatibilityLevel")).and_then(Value::as_str);
         if !level.is_some_and(|level| ENOUGH.contains(&level)) {
             self.call(Method::PUT, &path, Some(json!({ "compatibility": COMPATIBILITY }))).await?;
@@ -126,12 +132,20 @@ impl Registry {
         Ok(())
     }
 
-    /// `None` when the registry says that there is no such thing.
-    async fn call(&self, method: Method, path: &[&str], body: Option<Value>) -> Result<Option<Value>, RegistryError> {
+    fn url(&self, path: &[&str]) -> Url {
         let mut url = self.base.clone();
         if let Ok(mut segments) = url.path_segments_mut() {
             segments.pop_if_empty().extend(path);
         }
+        url
+    }
+
+    /// `None` when the registry says that there is no such thing.
+    async fn call(&self, method: Method, path: &[&str], body: Option<Value>) -> Result<Option<Value>, RegistryError> {
+        self.request(method, self.url(path), body).await
+    }
+
+    async fn request(&self, method: Method, url: Url, body: Option<Value>) -> Result<Option<Value>, RegistryError> {
         let mut request = self.http.request(method, url).header(ACCEPT, MEDIA_TYPE);
         if let Some(body) = body {
             request = request.header(CONTENT_TYPE, MEDIA_TYPE).body(body.to_string());

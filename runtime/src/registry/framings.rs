@@ -33,9 +33,9 @@ impl Framings {
         self.id(kind).map_or(Framing::SingleObject, Framing::Confluent)
     }
 
-    /// Whether an id is still missing.
-    pub fn is_incomplete(&self) -> bool {
-        self.ids.is_some() && [Kind::Calendly, Kind::Stripe].iter().any(|kind| self.id(*kind).is_none())
+    /// What each kind is encoded with, to see that it has changed.
+    pub fn all(&self) -> [Framing; 2] {
+        [Kind::Calendly, Kind::Stripe].map(|kind| self.get(kind))
     }
 
     /// Whether the value must not reach the topics as it is: their readers expect the registry's framing.
@@ -43,10 +43,20 @@ impl Framings {
         self.ids.is_some() && codec::is_single_object(value)
     }
 
-    /// A value that had to wait, as it may go now; any other comes back unchanged.
+    /// A value that had to wait, as it may go now; `None` while its kind's id is unknown. Any other comes back unchanged.
     #[must_use]
-    pub fn apply(&self, value: Vec<u8>) -> Vec<u8> {
-        if self.must_wait(&value) { codec::reframe(&value, |kind| self.get(kind)).unwrap_or(value) } else { value }
+    pub fn apply(&self, value: Vec<u8>) -> Option<Vec<u8>> {
+        if !self.must_wait(&value) {
+            return Some(value);
+        }
+        let mut is_known = true;
+        let reframed = codec::reframe(&value, |kind| {
+            // Asked once: an id that comes meanwhile must not let the value go as it is.
+            let framing = self.get(kind);
+            is_known = framing != Framing::SingleObject;
+            framing
+        });
+        is_known.then(|| reframed.unwrap_or(value))
     }
 
     pub(super) fn set(&self, kind: Kind, id: u32) {
@@ -74,13 +84,15 @@ impl Ids {
 
 #[cfg(test)]
 mod tests {
+    use schemas::codec::{CALENDLY_SCHEMA, STRIPE_SCHEMA, WriterSchema};
+
     use super::*;
 
     #[test]
     fn without_a_registry_nothing_waits() {
         let framings = Framings::default();
         assert_eq!(framings.get(Kind::Calendly), Framing::SingleObject);
-        assert!(!framings.is_incomplete() && !framings.must_wait(&[0xC3, 1]));
+        assert!(!framings.must_wait(&[0xC3, 1]));
     }
 
     #[test]
@@ -89,11 +101,24 @@ mod tests {
         framings.clone().set(Kind::Calendly, 0);
         assert_eq!(framings.get(Kind::Calendly), Framing::Confluent(0));
         assert_eq!(framings.get(Kind::Stripe), Framing::SingleObject);
-        assert!(framings.is_incomplete());
         framings.set(Kind::Stripe, u32::MAX);
         assert_eq!(framings.get(Kind::Stripe), Framing::Confluent(u32::MAX));
-        assert!(!framings.is_incomplete());
         assert!(framings.must_wait(&[0xC3, 1, 7]) && !framings.must_wait(b"{}") && !framings.must_wait(&[0, 0]));
-        assert_eq!(framings.apply(vec![0xC3, 1, 7]), [0xC3, 1, 7], "what cannot be read is left alone");
+        assert_eq!(framings.apply(vec![0xC3, 1, 7]).unwrap(), [0xC3, 1, 7], "what cannot be read is left alone");
+    }
+
+    #[test]
+    fn only_values_of_a_kind_without_an_id_wait() {
+        let [calendly, stripe] = [CALENDLY_SCHEMA, STRIPE_SCHEMA].map(|schema| {
+            let fingerprint = WriterSchema::parse(schema).unwrap().fingerprint();
+            [&[0xC3, 1][..], &fingerprint, b"body"].concat()
+        });
+        let framings = Framings::of_registry();
+        framings.set(Kind::Stripe, 7);
+        assert_eq!(framings.apply(stripe).unwrap(), b"\0\0\0\0\x07body");
+        assert_eq!(framings.apply(calendly.clone()), None);
+        assert_eq!(framings.apply(b"{}".to_vec()).unwrap(), b"{}");
+        framings.set(Kind::Calendly, 8);
+        assert_eq!(framings.apply(calendly).unwrap(), b"\0\0\0\0\x08body");
     }
 }
