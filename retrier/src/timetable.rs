@@ -69,11 +69,15 @@ impl Timetable for Tiers {
         }
     }
 
-    fn waiting(&self, topic: &str, records: u64, first_due: Option<Timestamp>) {
+    fn waiting(&self, topic: &str, records: u64) {
         let Some(tier) = self.by_topic.get(topic) else { return };
         #[expect(clippy::cast_precision_loss, reason = "a gauge is a float, and no tier holds 2^52 records")]
         tier.waiting.set(records as f64);
-        let overdue = first_due.map_or(0.0, |due_at| Timestamp::now().duration_since(due_at).as_secs_f64());
+    }
+
+    fn first_due(&self, topic: &str, due_at: Option<Timestamp>) {
+        let Some(tier) = self.by_topic.get(topic) else { return };
+        let overdue = due_at.map_or(0.0, |due_at| Timestamp::now().duration_since(due_at).as_secs_f64());
         tier.overdue.set(overdue.max(0.0));
     }
 }

@@ -172,6 +172,9 @@ impl State {
         self.bytes.store(bytes, Ordering::Relaxed);
         if records == 0 {
             self.oldest.store(0, Ordering::Relaxed);
+        } else if self.oldest.load(Ordering::Relaxed) == 0 {
+            // The drainer's reads tell it exactly, but what nobody reads gets old, too.
+            self.oldest.store(Timestamp::now().as_millisecond(), Ordering::Relaxed);
         }
         self.show();
     }

@@ -88,3 +88,23 @@ async fn an_end_that_is_wanted_is_no_alarm() {
     closing.wait(PATIENCE).await;
     assert!(!broken.is_cancelled() && health.is_ready());
 }
+
+#[tokio::test]
+async fn what_nobody_reads_gets_old() {
+    let (health, dir) = (Health::new(), tempfile::tempdir().unwrap());
+    let (spool, closing) = Spool::open(dir.path(), 1 << 20, health.component("spool")).unwrap();
+    let oldest = |spool: &Spool| spool.state.oldest.load(Ordering::Relaxed);
+    assert_eq!(oldest(&spool), 0);
+    let begun = Timestamp::now().as_millisecond();
+    spool.append(&entry()).await.unwrap();
+    let first = oldest(&spool);
+    assert!(first >= begun);
+    spool.append(&entry()).await.unwrap();
+    assert_eq!(oldest(&spool), first);
+
+    drop(spool);
+    closing.wait(PATIENCE).await;
+    let restarted = Timestamp::now().as_millisecond();
+    let (spool, _closing) = Spool::open(dir.path(), 1 << 20, health.component("spool")).unwrap();
+    assert!((begun..=restarted).contains(&oldest(&spool)), "as old as it was before the restart");
+}

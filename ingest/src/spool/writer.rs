@@ -58,6 +58,9 @@ pub(super) struct Writer {
 impl Writer {
     pub(super) fn new(dir: PathBuf, max_bytes: u64, store: Store, state: Arc<State>) -> Self {
         let now = Instant::now();
+        // What an earlier process left is as old as it is, whether or not the drainer gets to read it.
+        let oldest = store.oldest(|_| false).ok().flatten();
+        state.oldest.store(oldest.map_or(0, Timestamp::as_millisecond), Ordering::Relaxed);
         let writer = Self {
             dir,
             max_bytes,

@@ -36,10 +36,11 @@ def numbers() -> list[Panel]:
         ),
         number(
             "Succeeded after retries",
-            "Of what was retried within the last hour, the share that did not die.",
+            "Of the events that were retried within the last hour, the share that did not die. All pass the first tier, "
+            "which so has the most.",
             "percentunit",
             '1 - sum(increase(dead_letters_total{error_class="exhausted"}[1h]))'
-            " / (sum(increase(retries_scheduled_total[1h])) > 0)",
+            " / (max(sum by (tier) (increase(retries_scheduled_total[1h]))) > 0)",
             processor,
             base=RED,
             steps=[(0.5, ORANGE), (0.9, "green")],

@@ -24,9 +24,9 @@ def numbers() -> list[Panel]:
         ),
         number(
             "Brokers that are away",
-            "Of those that a client of ours needs.",
+            "Of those that our clients need: none of them is connected.",
             "short",
-            f"count(kafka_broker_up{{{HERE}}} == 0)",
+            f"count(max by (broker) (kafka_broker_up{{{HERE}}}) == 0)",
             [*ingest, *processor],
             steps=[(1, RED)],
             empty="none",

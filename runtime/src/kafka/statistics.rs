@@ -67,8 +67,10 @@ impl Gauges {
         for gone in counted.keys().filter(|id| !brokers().any(|broker| broker.nodeid == **id)) {
             metrics::gauge!(KAFKA_BROKER_UP, "client" => self.client, "broker" => gone.to_string()).set(0.0);
         }
-        // Who was never needed was never connected to, and is not down.
-        for broker in brokers().filter(|broker| broker.connects.is_none_or(|connects| connects > 0)) {
+        // Who was never needed was never connected to, and is not down; nor is who is needed no more.
+        let is_needed =
+            |broker: &&Broker| broker.connects.is_none_or(|connects| connects > 0) && broker.state != "INIT";
+        for broker in brokers().filter(is_needed) {
             let name = broker.nodeid.to_string();
             let up = if broker.state == "UP" { 1.0 } else { 0.0 };
             metrics::gauge!(KAFKA_BROKER_UP, "client" => self.client, "broker" => name.clone()).set(up);

@@ -53,7 +53,9 @@ impl Timetable for AtOnce {
 
     fn moved(&self, _: &str, _: &[Timestamp], _: Timestamp) {}
 
-    fn waiting(&self, _: &str, _: u64, _: Option<Timestamp>) {}
+    fn waiting(&self, _: &str, _: u64) {}
+
+    fn first_due(&self, _: &str, _: Option<Timestamp>) {}
 }
 
 struct Relay {

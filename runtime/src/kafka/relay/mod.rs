@@ -11,7 +11,9 @@ mod context;
 mod head;
 mod session;
 mod trace;
+mod unmoved;
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,6 +21,7 @@ use jiff::Timestamp;
 use tokio::sync::oneshot;
 
 use self::session::{Ended, Session};
+use self::unmoved::Unmoved;
 use super::client::SetupError;
 use super::config::KafkaConfig;
 use super::consumer::vitals::Vitals;
@@ -28,6 +31,8 @@ use crate::metrics::KAFKA_CLIENT_REBUILDS;
 use crate::shutdown::Shutdown;
 
 const RESTART_DELAY: Duration = Duration::from_millis(500);
+/// How often it is told what waits.
+const TELL: Duration = Duration::from_millis(500);
 /// Clients that are built one after the other without any of them getting to work.
 const MAX_REBUILDS: u32 = 3;
 
@@ -73,8 +78,12 @@ pub trait Timetable: Send + Sync + 'static {
     /// Told which records of a topic have moved, by when they were due, after the transaction has been committed.
     fn moved(&self, topic: &str, due: &[Timestamp], at: Timestamp);
 
-    /// Told every half second, for each topic, how many records wait, and when the first of those that are held is due.
-    fn waiting(&self, topic: &str, records: u64, first_due: Option<Timestamp>);
+    /// Told every half second while there is a session, for each topic, how many records wait.
+    fn waiting(&self, topic: &str, records: u64);
+
+    /// Told every half second, for each topic, when the first record that was read and has not moved is due, or was:
+    /// also while transactions fail, or no session gets to work.
+    fn first_due(&self, topic: &str, due_at: Option<Timestamp>);
 }
 
 /// The relay ended without being told to.
@@ -102,11 +111,36 @@ pub async fn run<T: Timetable>(
     shutdown: Shutdown,
 ) -> Result<(), RelayError> {
     metrics::counter!(KAFKA_CLIENT_REBUILDS, "client" => "relay").increment(0);
+    let unmoved = Arc::new(Unmoved::default());
+    tokio::select! {
+        ended = sessions(config, &settings, &timetable, &unmoved, shutdown) => ended,
+        never = tell(&settings.topics, &*timetable, &unmoved) => match never {},
+    }
+}
+
+/// Tells what is late. Not a session's business: there may be none.
+async fn tell<T: Timetable>(topics: &[String], timetable: &T, unmoved: &Unmoved) -> Infallible {
+    loop {
+        for topic in topics {
+            timetable.first_due(topic, unmoved.first_due(topic));
+        }
+        tokio::time::sleep(TELL).await;
+    }
+}
+
+/// One session after the other.
+async fn sessions<T: Timetable>(
+    config: &KafkaConfig,
+    settings: &RelaySettings,
+    timetable: &Arc<T>,
+    unmoved: &Arc<Unmoved>,
+    shutdown: Shutdown,
+) -> Result<(), RelayError> {
     let mut in_vain = 0;
     while !shutdown.is_cancelled() {
         let (life, vitals) = (shutdown.child(), Arc::new(Vitals::new()));
         let watch = Watch::new(config, &settings.group, &settings.topics, settings.health.clone(), vitals.clone());
-        let mut end = spawn(config, &settings, timetable.clone(), vitals, life.clone())?;
+        let mut end = spawn(config, settings, (timetable.clone(), unmoved.clone()), vitals, life.clone())?;
         let ended = tokio::select! {
             ended = &mut end => ended,
             worked = watch.until_wedged() => {
@@ -140,14 +174,14 @@ pub async fn run<T: Timetable>(
 fn spawn<T: Timetable>(
     config: &KafkaConfig,
     settings: &RelaySettings,
-    timetable: Arc<T>,
+    (timetable, unmoved): (Arc<T>, Arc<Unmoved>),
     vitals: Arc<Vitals>,
     life: Shutdown,
 ) -> Result<oneshot::Receiver<Result<(), Ended>>, RelayError> {
     let (ended, end) = oneshot::channel();
     let (config, settings) = (config.clone(), settings.clone());
     let run = move || {
-        let session = Session::open(&config, &settings, &*timetable, vitals, &life);
+        let session = Session::open(&config, &settings, (&*timetable, &*unmoved), vitals, &life);
         // The clients are gone before the end is told, so that no two sessions of this process overlap.
         let result = session.and_then(|mut session| session.run());
         drop(ended.send(result));

@@ -14,7 +14,8 @@ use super::clients::{Producer, consumer_config, producer, setup};
 use super::context::RelayContext;
 use super::head::{Head, Outgoing};
 use super::trace::release_span;
-use super::{RelaySettings, Timetable};
+use super::unmoved::Unmoved;
+use super::{RelaySettings, TELL, Timetable};
 use crate::kafka::client::SetupError;
 use crate::kafka::config::KafkaConfig;
 use crate::kafka::consumer::vitals::Vitals;
@@ -37,8 +38,6 @@ const GATHER: Duration = Duration::from_millis(25);
 const SMALL: usize = 250;
 /// How often it is looked whether the brokers have acknowledged a batch.
 const GLANCE: Duration = Duration::from_millis(1);
-/// How often the lag's share that is held is told.
-const TELL: Duration = Duration::from_millis(500);
 
 /// Why a session ended.
 pub(super) enum Ended {
@@ -59,6 +58,7 @@ pub(super) struct Session<'a, T> {
     producer: Producer,
     settings: &'a RelaySettings,
     timetable: &'a T,
+    unmoved: &'a Unmoved,
     vitals: Arc<Vitals>,
     life: &'a Shutdown,
     /// Whose turn it is first.
@@ -70,7 +70,7 @@ impl<'a, T: Timetable> Session<'a, T> {
     pub(super) fn open(
         config: &KafkaConfig,
         settings: &'a RelaySettings,
-        timetable: &'a T,
+        (timetable, unmoved): (&'a T, &'a Unmoved),
         vitals: Arc<Vitals>,
         life: &'a Shutdown,
     ) -> Result<Self, Ended> {
@@ -83,7 +83,7 @@ impl<'a, T: Timetable> Session<'a, T> {
         let topics: Vec<&str> = settings.topics.iter().map(String::as_str).collect();
         consumer.subscribe(&topics)?;
         let told = Instant::now();
-        Ok(Self { heads: Vec::new(), consumer, producer, settings, timetable, vitals, life, turn: 0, told })
+        Ok(Self { heads: Vec::new(), consumer, producer, settings, timetable, unmoved, vitals, life, turn: 0, told })
     }
 
     /// Runs until shutdown or until the brokers fail it.
@@ -119,6 +119,9 @@ impl<'a, T: Timetable> Session<'a, T> {
         }
         let (revoked, assigned) = self.consumer.context().take_changes();
         self.heads.retain(|head| !revoked.contains(head.partition()));
+        for head in &assigned {
+            self.unmoved.given(head.partition(), Instant::now());
+        }
         self.heads.extend(assigned);
         if self.told.elapsed() > TELL {
             self.told = Instant::now();
@@ -128,12 +131,17 @@ impl<'a, T: Timetable> Session<'a, T> {
     }
 
     fn tell(&self) {
-        let held = self.heads.iter().filter(|head| head.due_at().is_some());
-        self.consumer.context().set_held(held.map(|head| head.partition().clone()).collect());
+        let (context, now) = (self.consumer.context(), Instant::now());
+        let held = || self.heads.iter().filter_map(|head| Some((head.partition(), head.due_at()?)));
+        for (partition, due_at) in held() {
+            self.unmoved.read(partition, due_at, now);
+        }
+        if context.membership().is_some() {
+            self.unmoved.forget_others(|partition| self.heads.iter().any(|head| head.partition() == partition), now);
+        }
+        context.set_held(held().map(|(partition, _)| partition.clone()).collect());
         for topic in &self.settings.topics {
-            let heads = self.heads.iter().filter(|head| head.partition().0 == *topic);
-            let first_due = heads.filter_map(Head::due_at).min();
-            self.timetable.waiting(topic, self.consumer.context().waiting(topic), first_due);
+            self.timetable.waiting(topic, context.waiting(topic));
         }
     }
 
@@ -146,7 +154,13 @@ impl<'a, T: Timetable> Session<'a, T> {
     fn move_due(&mut self) -> Result<usize, Ended> {
         let Some(membership) = self.consumer.context().membership() else { return Ok(0) };
         let mut batch = Batch::default();
-        let moved = self.send_due(&mut batch).and_then(|()| self.commit(&batch, &membership));
+        let sent = self.send_due(&mut batch);
+        for (partition, due) in batch.due() {
+            if let Some(first) = due.iter().min() {
+                self.unmoved.read(partition, *first, Instant::now());
+            }
+        }
+        let moved = sent.and_then(|()| self.commit(&batch, &membership));
         if let Err(error) = moved {
             // Spares readers the wait for the transaction's timeout.
             let aborted = self.producer.abort_transaction(STEP);
@@ -160,8 +174,9 @@ impl<'a, T: Timetable> Session<'a, T> {
             return Ok(0);
         }
         let now = Timestamp::now();
-        for ((topic, _), due) in batch.due() {
-            self.timetable.moved(topic, due, now);
+        for (partition, due) in batch.due() {
+            self.unmoved.moved(partition);
+            self.timetable.moved(&partition.0, due, now);
         }
         Ok(batch.len())
     }
