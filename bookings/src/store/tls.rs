@@ -63,9 +63,10 @@ impl Trust {
     /// What connections are made with.
     pub(super) fn connector(&self) -> Result<MakeRustlsConnect, UrlError> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let signatures = provider.signature_verification_algorithms;
         let verifier: Arc<dyn ServerCertVerifier> = match self {
-            Self::Anyone => Arc::new(AnyCertificate(provider.signature_verification_algorithms)),
-            Self::Chain(authority) => Arc::new(AnyName(verifier(authority, &provider)?)),
+            Self::Anyone => Arc::new(Lenient { signatures, chain: None }),
+            Self::Chain(authority) => Arc::new(Lenient { signatures, chain: Some(verifier(authority, &provider)?) }),
             Self::ChainAndName(authority) => verifier(authority, &provider)?,
         };
         let config = ClientConfig::builder_with_provider(provider)
@@ -84,50 +85,15 @@ fn verifier(authority: &Authority, provider: &Arc<CryptoProvider>) -> Result<Arc
     verifier.map_err(|error| UrlError::Tls(error.to_string()))
 }
 
-/// `sslmode=require`: the handshake must be sound, the certificate may be anyone's.
+/// Less than all of it: the handshake must be sound, and nobody is asked for a name.
 #[derive(Debug)]
-struct AnyCertificate(WebPkiSupportedAlgorithms);
-
-impl ServerCertVerifier for AnyCertificate {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls12_signature(message, certificate, signature, &self.0)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls13_signature(message, certificate, signature, &self.0)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.supported_schemes()
-    }
+struct Lenient {
+    signatures: WebPkiSupportedAlgorithms,
+    /// `sslmode=verify-ca`. Without it the certificate may be anyone's.
+    chain: Option<Arc<WebPkiServerVerifier>>,
 }
 
-/// `sslmode=verify-ca`: all but the name, which is what is checked last.
-#[derive(Debug)]
-struct AnyName(Arc<WebPkiServerVerifier>);
-
-impl ServerCertVerifier for AnyName {
+impl ServerCertVerifier for Lenient {
     fn verify_server_cert(
         &self,
         certificate: &CertificateDer<'_>,
@@ -136,7 +102,9 @@ impl ServerCertVerifier for AnyName {
         ocsp: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        match self.0.verify_server_cert(certificate, intermediates, name, ocsp, now) {
+        let Some(chain) = &self.chain else { return Ok(ServerCertVerified::assertion()) };
+        match chain.verify_server_cert(certificate, intermediates, name, ocsp, now) {
+            // The name is what is checked last.
             Err(Error::InvalidCertificate(
                 CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
             )) => Ok(ServerCertVerified::assertion()),
@@ -150,7 +118,7 @@ impl ServerCertVerifier for AnyName {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.0.verify_tls12_signature(message, certificate, signature)
+        verify_tls12_signature(message, certificate, signature, &self.signatures)
     }
 
     fn verify_tls13_signature(
@@ -159,10 +127,10 @@ impl ServerCertVerifier for AnyName {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.0.verify_tls13_signature(message, certificate, signature)
+        verify_tls13_signature(message, certificate, signature, &self.signatures)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.supported_verify_schemes()
+        self.signatures.supported_schemes()
     }
 }

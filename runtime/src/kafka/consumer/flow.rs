@@ -1,7 +1,9 @@
 //! What is in flight: lanes by key, trackers by partition, and the limits on both.
 
+mod figures;
+
 use std::collections::hash_map::{Entry, RandomState};
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::hash::BuildHasher;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -367,33 +369,6 @@ impl Flow {
         }
         state.observers -= 1;
         met(&state)
-    }
-
-    /// The partitions that are ours and not paused.
-    pub(super) fn readable(&self) -> HashSet<Partition> {
-        let state = self.lock();
-        let open = state.trackers.values().filter(|tracker| !tracker.paused && !tracker.draining);
-        open.map(|tracker| (tracker.topic.to_string(), tracker.partition)).collect()
-    }
-
-    /// When the oldest unfinished record of each topic was written, in milliseconds since 1970, as far as it is in memory.
-    pub(super) fn oldest_written(&self) -> HashMap<Arc<str>, i64> {
-        let mut oldest = HashMap::new();
-        for tracker in self.lock().trackers.values() {
-            if let Some(written) = tracker.oldest_written() {
-                oldest
-                    .entry(tracker.topic.clone())
-                    .and_modify(|at: &mut i64| *at = written.min(*at))
-                    .or_insert(written);
-            }
-        }
-        oldest
-    }
-
-    /// Records and bytes in memory.
-    pub(super) fn load(&self) -> (usize, usize) {
-        let state = self.lock();
-        (state.waiting, state.bytes)
     }
 
     pub(super) fn handler_panicked(&self) -> bool {
