@@ -3,6 +3,8 @@
 use std::str::FromStr;
 
 use rdkafka::ClientConfig;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::env::{ConfigError, Env};
@@ -53,6 +55,19 @@ impl SecurityProtocol {
     fn uses_sasl(self) -> bool {
         matches!(self, Self::SaslPlaintext | Self::SaslSsl)
     }
+
+    fn uses_tls(self) -> bool {
+        matches!(self, Self::Ssl | Self::SaslSsl)
+    }
+
+    /// Who sets it counts on a password or an authority that would not be asked for.
+    fn leaves_unused(self, name: &'static str, instead: &str) -> ConfigError {
+        let problem = format!(
+            "is set and has no effect, since KAFKA_SECURITY_PROTOCOL is {}; set that to {instead}, or unset this",
+            self.as_str()
+        );
+        ConfigError::new(name, problem)
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -99,7 +114,7 @@ impl KafkaConfig {
             instance_id: env.optional("KAFKA_INSTANCE_ID")?,
             security,
             sasl: sasl(env, security)?,
-            ca_location: ca_location(env)?,
+            ca_location: ca_location(env, security)?,
         };
         Ok(config)
     }
@@ -175,13 +190,21 @@ fn prefix(env: &Env) -> Result<String, ConfigError> {
 }
 
 /// librdkafka would complain too, but without naming the variable.
-fn ca_location(env: &Env) -> Result<Option<String>, ConfigError> {
+fn ca_location(env: &Env, security: SecurityProtocol) -> Result<Option<String>, ConfigError> {
     const NAME: &str = "KAFKA_SSL_CA_LOCATION";
     let Some(path) = env.optional(NAME)? else { return Ok(None) };
-    match std::fs::metadata(&path) {
-        Ok(_) => Ok(Some(path)),
-        Err(error) => Err(ConfigError::new(NAME, format!("cannot read {path}: {}", error.kind()))),
+    if !security.uses_tls() {
+        return Err(security.leaves_unused(NAME, "ssl or sasl_ssl"));
     }
+    let unreadable = |error: std::io::Error| ConfigError::new(NAME, format!("cannot read {path}: {}", error.kind()));
+    // A folder has a file for each authority.
+    if std::fs::metadata(&path).map_err(unreadable)?.is_file() {
+        let pem = std::fs::read(&path).map_err(unreadable)?;
+        if CertificateDer::pem_slice_iter(&pem).next().is_none_or(|first| first.is_err()) {
+            return Err(ConfigError::new(NAME, format!("{path} has no PEM certificate")));
+        }
+    }
+    Ok(Some(path))
 }
 
 fn at_least_one(env: &Env, name: &'static str, default: i32) -> Result<i32, ConfigError> {
@@ -191,6 +214,11 @@ fn at_least_one(env: &Env, name: &'static str, default: i32) -> Result<i32, Conf
 
 fn sasl(env: &Env, security: SecurityProtocol) -> Result<Option<Sasl>, ConfigError> {
     if !security.uses_sasl() {
+        for name in ["KAFKA_SASL_MECHANISM", "KAFKA_SASL_USERNAME", "KAFKA_SASL_PASSWORD"] {
+            if env.optional(name)?.is_some() {
+                return Err(security.leaves_unused(name, "sasl_ssl"));
+            }
+        }
         return Ok(None);
     }
     let mechanism = env.required("KAFKA_SASL_MECHANISM")?.to_ascii_uppercase();
@@ -202,4 +230,41 @@ fn sasl(env: &Env, security: SecurityProtocol) -> Result<Option<Sasl>, ConfigErr
         username: env.required("KAFKA_SASL_USERNAME")?,
         password: SecretString::from(env.required("KAFKA_SASL_PASSWORD")?),
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wrong(pairs: &[(&str, &str)]) -> String {
+        let all = [("KAFKA_BROKERS", "localhost:9092")].iter().chain(pairs);
+        KafkaConfig::from_env(&Env::from_pairs(all.copied())).map(|_| String::new()).unwrap_or_else(|e| e.to_string())
+    }
+
+    #[test]
+    fn what_would_protect_nothing_is_an_error() {
+        for name in ["KAFKA_SASL_MECHANISM", "KAFKA_SASL_USERNAME", "KAFKA_SASL_PASSWORD"] {
+            for protocol in ["plaintext", "ssl"] {
+                let said = wrong(&[("KAFKA_SECURITY_PROTOCOL", protocol), (name, "a-secret")]);
+                assert!(
+                    said.starts_with(&format!("{name}: is set and has no effect")) && said.contains(protocol),
+                    "{said}"
+                );
+                assert!(!said.contains("a-secret"), "{said}");
+            }
+        }
+        let sasl = [
+            ("KAFKA_SASL_MECHANISM", "PLAIN"),
+            ("KAFKA_SASL_USERNAME", "me"),
+            ("KAFKA_SASL_PASSWORD", "it"),
+            ("KAFKA_SECURITY_PROTOCOL", "sasl_plaintext"),
+        ];
+        assert_eq!(wrong(&sasl), "");
+        let file = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
+        let said = wrong(&[&sasl[..], &[("KAFKA_SSL_CA_LOCATION", file)]].concat());
+        assert!(said.starts_with("KAFKA_SSL_CA_LOCATION: is set and has no effect"), "{said}");
+        let tls = |path| wrong(&[("KAFKA_SECURITY_PROTOCOL", "ssl"), ("KAFKA_SSL_CA_LOCATION", path)]);
+        assert!(tls(file).ends_with("has no PEM certificate") && tls("/nowhere").contains("cannot read /nowhere"));
+        assert_eq!(tls(env!("CARGO_MANIFEST_DIR")), "");
+    }
 }
