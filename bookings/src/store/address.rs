@@ -26,7 +26,10 @@ pub(super) fn read(url: &str) -> Result<(Config, Trust), UrlError> {
         (Some("disable"), None) => (SslMode::Disable, Trust::Anyone),
         (Some("prefer"), None) => (SslMode::Prefer, Trust::Anyone),
         (Some("require"), None) => (SslMode::Require, Trust::Anyone),
-        (Some("require" | "verify-ca"), _) => (SslMode::Require, Trust::Chain(authority())),
+        (Some("require" | "verify-ca"), _) => match authority() {
+            Authority::System => return Err(UrlError::WeakSystem),
+            own @ Authority::File(_) => (SslMode::Require, Trust::Chain(own)),
+        },
         (Some("verify-full"), _) => (SslMode::Require, Trust::ChainAndName(authority())),
         (Some(_), _) => return Err(UrlError::Mode),
     };
@@ -112,6 +115,9 @@ mod tests {
             ("?sslmode=", UrlError::Mode),
             ("?sslrootcert=/ca.pem", UrlError::UnusedRoot),
             ("?sslmode=prefer&sslrootcert=/ca.pem", UrlError::UnusedRoot),
+            ("?sslmode=verify-ca", UrlError::WeakSystem),
+            ("?sslmode=verify-ca&sslrootcert=system", UrlError::WeakSystem),
+            ("?sslmode=require&sslrootcert=system", UrlError::WeakSystem),
             ("?sslmode=verify-full&sslmode=disable", UrlError::Malformed),
             ("?sslcert=/me.pem", UrlError::Malformed),
         ] {

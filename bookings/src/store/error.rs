@@ -17,6 +17,12 @@ pub enum UrlError {
     /// An unknown `sslmode`.
     #[error("sslmode must be disable, prefer, require, verify-ca or verify-full")]
     Mode,
+    /// Any host with a certificate of anybody's would pass.
+    #[error(
+        "sslmode=verify-ca and require take a certificate for whatever host, and the machine's authorities sign for \
+         everybody; use sslmode=verify-full, or name an authority of your own with sslrootcert"
+    )]
+    WeakSystem,
     /// Nothing would be checked against it.
     #[error("sslrootcert has no effect without sslmode=verify-full (or verify-ca, require)")]
     UnusedRoot,
