@@ -3,6 +3,8 @@
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
+use crate::signature::probe;
+
 /// What a webhook request came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Answer {
@@ -24,6 +26,8 @@ pub enum Answer {
     Unavailable,
     /// The same, for want of memory.
     NoRoom,
+    /// An operator's probe is authentic, and nothing came of it.
+    Probed,
 }
 
 impl Answer {
@@ -31,7 +35,7 @@ impl Answer {
     pub const OUTCOMES: [&'static str; 7] =
         ["accepted", "spooled", "invalid_signature", "stale_signature", "invalid_payload", "too_large", "unavailable"];
 
-    /// The value of the `outcome` label; a request that never came whole has none.
+    /// The value of the `outcome` label; a request that never came whole has none, nor has a probe.
     pub fn outcome(self) -> Option<&'static str> {
         match self {
             Self::Accepted => Some("accepted"),
@@ -41,7 +45,7 @@ impl Answer {
             Self::InvalidPayload => Some("invalid_payload"),
             Self::TooLarge => Some("too_large"),
             Self::Unavailable | Self::NoRoom => Some("unavailable"),
-            Self::TooSlow => None,
+            Self::TooSlow | Self::Probed => None,
         }
     }
 
@@ -53,6 +57,7 @@ impl Answer {
     fn parts(self) -> (StatusCode, &'static str) {
         match self {
             Self::Accepted | Self::Spooled => (StatusCode::OK, r#"{"success":true}"#),
+            Self::Probed => (StatusCode::OK, probe::ANSWER),
             Self::InvalidSignature | Self::StaleSignature => {
                 (StatusCode::UNAUTHORIZED, r#"{"error":"Invalid signature"}"#)
             }

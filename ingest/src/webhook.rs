@@ -102,14 +102,12 @@ impl<S: Publish> Endpoint<S> {
             Err(Unread::Incomplete) => return Answer::TooSlow,
         };
         let received_at = Timestamp::now();
+        if let Some(judged) = self.verifier.probe(&head.headers, &body, received_at) {
+            return judged.map_or_else(refused::<S>, |()| Answer::Probed);
+        }
         match self.verifier.verify(&head.headers, body, received_at) {
             Ok(delivery) => self.publish(delivery, received_at, traceparent).await,
-            Err(Rejection::Invalid) => Answer::InvalidSignature,
-            Err(Rejection::Stale) => {
-                // Counted apart; not worth a line at the usual level, for who has caught a delivery can replay it.
-                tracing::debug!(source = S::SOURCE, "an authentic delivery is outside the tolerance");
-                Answer::StaleSignature
-            }
+            Err(rejection) => refused::<S>(rejection),
         }
     }
 
@@ -126,6 +124,17 @@ impl<S: Publish> Endpoint<S> {
                 tracing::error!(%error, "a delivery cannot be encoded: a bug");
                 Answer::Unavailable
             }
+        }
+    }
+}
+
+fn refused<S: Scheme>(rejection: Rejection) -> Answer {
+    match rejection {
+        Rejection::Invalid => Answer::InvalidSignature,
+        Rejection::Stale => {
+            // Counted apart; not worth a line at the usual level, for who has caught a delivery can replay it.
+            tracing::debug!(source = S::SOURCE, "an authentic delivery is outside the tolerance");
+            Answer::StaleSignature
         }
     }
 }

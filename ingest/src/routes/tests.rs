@@ -14,7 +14,7 @@ use schemas::topics::Topics;
 
 use super::*;
 use crate::publish::{Durable, Link};
-use crate::signature::tests::sign;
+use crate::signature::{probe, tests::sign};
 use crate::spool::Spool;
 
 const KEY: &str = "key";
@@ -114,6 +114,35 @@ async fn a_late_delivery_counts_as_authentic_when_accepted() {
     assert_eq!(answer(&routes, early).await.0, StatusCode::UNAUTHORIZED);
     let stripe_late = post("/webhooks/stripe", ("stripe-signature", calendly(SECRET, 3600, EVENT).1), EVENT);
     assert_eq!(answer(&routes, stripe_late).await.0, StatusCode::UNAUTHORIZED);
+}
+
+/// Nothing can be made durable here, so whoever is answered 200 was not published.
+#[tokio::test]
+async fn a_probe_is_judged_like_a_delivery_and_is_none() {
+    let nowhere =
+        [("STRIPE_WEBHOOK_SECRETS", SECRET), ("SPOOL_MAX_BYTES", "10"), ("CALENDLY_LATE_DELIVERIES", "accept")];
+    let routes = routes(&nowhere);
+    let probe = |key: &str, age: i64, body: &[u8]| {
+        let time = Timestamp::now().as_second() - age;
+        (probe::HEADER, probe::sign(&key.into(), time, body).unwrap())
+    };
+    for (path, key) in [("/webhooks/calendly", KEY), ("/webhooks/stripe", SECRET)] {
+        let passed = answer(&routes, post(path, probe(key, 0, EVENT), EVENT)).await;
+        assert_eq!(passed, (StatusCode::OK, probe::ANSWER.to_owned()), "{path}");
+        let late = answer(&routes, post(path, probe(key, 300, EVENT), EVENT)).await;
+        assert_eq!(late, (StatusCode::UNAUTHORIZED, INVALID.to_owned()), "{path}");
+        let calendlys = (probe::HEADER, calendly(key, 0, EVENT).1);
+        for (name, header) in [("another key", probe("other", 0, EVENT)), ("a delivery's signature", calendlys)] {
+            assert_eq!(answer(&routes, post(path, header, EVENT)).await.0, StatusCode::UNAUTHORIZED, "{path}: {name}");
+        }
+    }
+    // A probe's signature is none of a delivery, and a delivery stays one with a probe's header beside its own.
+    let as_delivery = ("calendly-webhook-signature", probe(KEY, 0, EVENT).1);
+    assert_eq!(answer(&routes, post("/webhooks/calendly", as_delivery, EVENT)).await.0, StatusCode::UNAUTHORIZED);
+    let (name, value) = probe(KEY, 0, EVENT);
+    let mut both = post("/webhooks/calendly", calendly(KEY, 0, EVENT), EVENT);
+    both.headers_mut().insert(name, value.parse().unwrap());
+    assert_eq!(answer(&routes, both).await.0, StatusCode::SERVICE_UNAVAILABLE);
 }
 
 #[tokio::test]

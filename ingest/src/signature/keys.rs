@@ -11,6 +11,7 @@ use sha2::Sha256;
 use subtle::{Choice, ConstantTimeEq as _};
 
 use super::header::Signatures;
+use super::probe::DOMAIN;
 
 /// Any one of them may have signed. Clones share them.
 #[derive(Clone)]
@@ -37,26 +38,38 @@ impl Keys {
         self.current.store(Arc::new(keyed(self.source, keys)));
     }
 
-    /// Compares every signature with every key, in a time that does not tell how many bytes or which one matched.
+    /// Whether one of them has signed this delivery.
     pub(super) fn have_signed(&self, signatures: &Signatures<'_>, body: &[u8]) -> bool {
-        let mut signer = None;
         let keys = self.current.load();
-        for key in keys.iter() {
-            let mut mac = key.mac.clone();
-            mac.update(signatures.timestamp_text.as_bytes());
-            mac.update(b".");
-            mac.update(body);
-            let expected = mac.finalize().into_bytes();
-            let matched = |matched, given: &[u8; 32]| matched | expected.as_slice().ct_eq(given);
-            if signatures.v1.iter().fold(Choice::from(0), matched).into() {
-                signer = signer.or(Some(key));
-            }
-        }
+        let signer = signer(&keys, b"", signatures, body);
         if let Some(key) = signer {
             key.matches.increment(1);
         }
         signer.is_some()
     }
+
+    /// The same of a probe, which is not counted: that would keep an old key in use.
+    pub(super) fn have_signed_probe(&self, signatures: &Signatures<'_>, body: &[u8]) -> bool {
+        signer(&self.current.load(), DOMAIN, signatures, body).is_some()
+    }
+}
+
+/// Compares every signature with every key, in a time that does not tell how many bytes or which one matched.
+fn signer<'k>(keys: &'k [Key], domain: &[u8], signatures: &Signatures<'_>, body: &[u8]) -> Option<&'k Key> {
+    let mut signer = None;
+    for key in keys {
+        let mut mac = key.mac.clone();
+        mac.update(domain);
+        mac.update(signatures.timestamp_text.as_bytes());
+        mac.update(b".");
+        mac.update(body);
+        let expected = mac.finalize().into_bytes();
+        let matched = |matched, given: &[u8; 32]| matched | expected.as_slice().ct_eq(given);
+        if signatures.v1.iter().fold(Choice::from(0), matched).into() {
+            signer = signer.or(Some(key));
+        }
+    }
+    signer
 }
 
 fn keyed(source: &'static str, keys: &[SecretString]) -> Vec<Key> {

@@ -5,6 +5,7 @@
 
 mod header;
 mod keys;
+pub mod probe;
 
 use std::marker::PhantomData;
 use std::time::Duration;
@@ -100,15 +101,23 @@ impl<S: Scheme> Verifier<S> {
         if !self.keys.have_signed(&signatures, &body) {
             return Err(Rejection::Invalid);
         }
-        // The signature has whole seconds, so whole seconds are compared; a tolerance below one is one.
-        let age = i128::from(now.as_second()) - i128::from(signatures.timestamp);
-        let tolerance = i128::from(self.tolerance.as_secs().max(1));
+        let (age, tolerance) = (Self::age(&signatures, now), self.tolerance());
         let is_late = age > tolerance;
         let is_early = -age > tolerance;
         if is_early || (is_late && self.late == LateDeliveries::Reject) {
             return Err(Rejection::Stale);
         }
         Ok(Verified { body, is_late, scheme: PhantomData })
+    }
+
+    /// In seconds. The signature has whole ones, so whole ones are compared.
+    fn age(signatures: &Signatures<'_>, now: Timestamp) -> i128 {
+        i128::from(now.as_second()) - i128::from(signatures.timestamp)
+    }
+
+    /// In seconds; below one it is one.
+    fn tolerance(&self) -> i128 {
+        i128::from(self.tolerance.as_secs().max(1))
     }
 }
 
