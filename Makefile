@@ -2,7 +2,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo up test compose-test lint bench chaos clean
+.PHONY: help setup build demo up test compose-test lint cli-docs bench chaos clean
 
 # Where rustup puts cargo, also for a shell that has not been told yet.
 export PATH := $(HOME)/.cargo/bin:$(PATH)
@@ -38,6 +38,10 @@ lint: setup ## Formatting, clippy, documentation, dependency rules, scripts
 	for script in .ci/run scripts/*.sh ops/*/*.sh; do bash -n "$$script"; done
 	scripts/check-hygiene.sh
 	scripts/check-compose.sh
+
+cli-docs: setup ## Write docs/CLI.md out of calctl's own description
+	@cargo run --quiet --locked -p calctl -- reference > $(TARGET)/CLI.md
+	@mv $(TARGET)/CLI.md docs/CLI.md
 
 bench: build ## Measure against targets (ONLY=retrier: one scenario, STRICT=1: a missed target fails)
 	@$(TARGET)/release/bench $(if $(STRICT),--strict) $(ONLY)

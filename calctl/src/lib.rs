@@ -8,11 +8,13 @@ mod bookings;
 mod cli;
 mod database;
 mod dlq;
+mod doctor;
 mod kafka;
 mod moment;
 mod output;
 mod prices;
 mod progress;
+mod reference;
 mod registry;
 mod simulate;
 mod top;
@@ -64,6 +66,11 @@ async fn run(cli: Cli, env: &Env) -> anyhow::Result<()> {
         Command::Dlq(command) => dlq::run(env, &printer, command).await,
         Command::Simulate(simulation) => simulate::run(env, &printer, &simulation).await,
         Command::Top(top) => top::run(env, &printer, &top).await,
+        Command::Completions { shell } => reference::completions(shell),
+        Command::Man { folder } => reference::man(folder.as_deref()),
+        Command::Reference => reference::markdown(),
+        // Boxed: it holds what all of its checks hold.
+        Command::Doctor => Box::pin(doctor::run(env, &printer)).await,
         Command::Audit(window) => audit::run(env, &printer, &window).await,
     }
 }

@@ -1,7 +1,8 @@
 //! Printing: tables for people, JSON for programs, errors on stderr.
 
-use std::io::Write as _;
+use std::io::{IsTerminal as _, Write as _};
 
+use runtime::env::{ConfigError, Env};
 use serde::Serialize;
 
 use crate::cli::Format;
@@ -29,6 +30,11 @@ impl Printer {
             written => Ok(written?),
         }
     }
+}
+
+/// Whether results may have colours: on a terminal, unless `NO_COLOR` is set.
+pub(crate) fn is_coloured(env: &Env) -> Result<bool, ConfigError> {
+    Ok(std::io::stdout().is_terminal() && env.optional("NO_COLOR")?.is_none())
 }
 
 /// Says on stderr, in one line, why the command failed.

@@ -70,7 +70,8 @@ impl Config {
 }
 
 impl StripeConfig {
-    fn from_env(env: &Env) -> Result<Self, ConfigError> {
+    /// Reads `STRIPE_SECRET_KEY`, `STRIPE_API_BASE` and `STRIPE_MAX_REQUESTS_PER_SECOND`.
+    pub fn from_env(env: &Env) -> Result<Self, ConfigError> {
         let text = env.optional("STRIPE_API_BASE")?.unwrap_or_else(|| "https://api.stripe.com".to_owned());
         let problem =
             || ConfigError::new("STRIPE_API_BASE", "must be an origin such as https://api.stripe.com, without /v1");

@@ -1,9 +1,10 @@
 //! Reads the configuration from the environment. Every error names its variable and fits one line.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::ffi::OsString;
 use std::fmt;
 use std::str::FromStr;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use schemas::duration::parse_duration;
@@ -42,6 +43,8 @@ impl std::error::Error for ConfigError {}
 #[derive(Clone)]
 pub struct Env {
     variables: HashMap<String, OsString>,
+    /// Shared by clones.
+    asked: Arc<Mutex<BTreeSet<String>>>,
 }
 
 impl fmt::Debug for Env {
@@ -57,12 +60,35 @@ impl Env {
     pub fn from_process() -> Self {
         // A name that is no UTF-8 is none of ours.
         let variables = std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value)));
-        Self { variables: variables.collect() }
+        Self { variables: variables.collect(), asked: Arc::default() }
     }
 
     /// Takes the given variables, for tests.
     pub fn from_pairs<K: Into<String>, V: Into<OsString>>(pairs: impl IntoIterator<Item = (K, V)>) -> Self {
-        Self { variables: pairs.into_iter().map(|(name, value)| (name.into(), value.into())).collect() }
+        let variables = pairs.into_iter().map(|(name, value)| (name.into(), value.into()));
+        Self { variables: variables.collect(), asked: Arc::default() }
+    }
+
+    /// The same with another value for `name`, or none; what is in a file does not count either.
+    #[must_use]
+    pub fn with(&self, name: &str, value: Option<&str>) -> Self {
+        let mut changed = self.clone();
+        changed.variables.remove(&format!("{name}_FILE"));
+        match value {
+            Some(value) => changed.variables.insert(name.to_owned(), value.into()),
+            None => changed.variables.remove(name),
+        };
+        changed
+    }
+
+    /// The names of all variables that there are.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.variables.keys().map(String::as_str)
+    }
+
+    /// The names that were asked for so far, of this one and of what was made of it.
+    pub fn asked(&self) -> BTreeSet<String> {
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The value of `name`, or what is in the file that `{name}_FILE` names. Blank counts as missing.
@@ -132,6 +158,7 @@ impl Env {
     }
 
     fn direct(&self, name: &str) -> Result<Option<String>, ConfigError> {
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned());
         let Some(value) = self.variables.get(name) else { return Ok(None) };
         let text = value.to_str().ok_or_else(|| ConfigError::new(name, "is not valid UTF-8"))?;
         Ok(not_blank(text.to_owned()))

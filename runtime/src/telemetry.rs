@@ -96,6 +96,15 @@ pub fn init(service: &'static str, env: &Env) -> Result<Telemetry, ConfigError> 
     Ok(Telemetry { provider })
 }
 
+/// Whether [`init`] would take these variables.
+pub fn check(env: &Env) -> Result<(), ConfigError> {
+    env.parse("LOG_FORMAT", LogFormat::Json)?;
+    log_filter(env)?;
+    export::endpoint(env)?;
+    sampler::from_env(env)?;
+    Ok(())
+}
+
 fn log_filter(env: &Env) -> Result<EnvFilter, ConfigError> {
     let directives = env.optional("RUST_LOG")?.unwrap_or_else(|| "info".to_owned());
     EnvFilter::try_new(directives)

@@ -4,6 +4,7 @@ mod address;
 mod apply;
 mod audit;
 mod error;
+mod inspect;
 mod params;
 mod prices;
 mod show;
@@ -21,6 +22,7 @@ pub use self::apply::{
     Answers, Applied, CheckoutRequest, ClaimedOperation, Failure, LEASE, Report, Request, Subject, TryEnd,
 };
 pub use self::error::{StoreError, UrlError};
+pub use self::inspect::Inspection;
 pub use self::params::{CheckoutTerms, Fields};
 pub use self::prices::ListedPrice;
 pub use self::show::{BookingRow, HistoryRow, OperationRow};

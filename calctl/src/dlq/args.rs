@@ -10,8 +10,12 @@ use crate::moment::Moment;
 #[derive(Debug, Subcommand)]
 pub(crate) enum DlqCommand {
     /// Lists dead letters, oldest first.
+    #[command(
+        after_help = "Examples:\n  calctl dlq list --since 1h\n  calctl dlq list --error-class permanent --event-type invitee.created --output json"
+    )]
     List(Filter),
     /// Shows an event's dead letters: headers, decoded event, payload. Prints personal data.
+    #[command(after_help = "Example:\n  calctl dlq show 01900000-0000-7000-8000-000000000000")]
     Show {
         /// The event's id, as `dlq list` shows it.
         event_id: String,
@@ -21,6 +25,9 @@ pub(crate) enum DlqCommand {
     /// An event goes to the due topic, so data teams do not see it again, and has all of its retries before it. A body that
     /// was no event when it came, and is one now, is published to the topic that it was meant for. Run it again after an
     /// interruption: what was handed back already is skipped.
+    #[command(
+        after_help = "Examples:\n  calctl dlq replay --since 2h --dry-run\n  calctl dlq replay --error-class exhausted --rate 5"
+    )]
     Replay(Replay),
 }
 

@@ -15,7 +15,7 @@ use schemas::duration::parse_duration;
 
 use self::overview::Overview;
 use self::scrape::{Scrape, scrape};
-use crate::output::Printer;
+use crate::output::{Printer, is_coloured};
 
 const CONNECT: Duration = Duration::from_secs(2);
 const ANSWER: Duration = Duration::from_secs(5);
@@ -46,7 +46,7 @@ pub(crate) async fn run(env: &Env, printer: &Printer, top: &Top) -> anyhow::Resu
     let client = reqwest::Client::builder().connect_timeout(CONNECT).timeout(ANSWER).build();
     let client = client.context("the HTTP client cannot be built")?;
     let terminal = std::io::stdout().is_terminal();
-    let coloured = terminal && env.optional("NO_COLOR")?.is_none();
+    let coloured = is_coloured(env)?;
     let mut before: Scrape = scrape(&client, &top.from).await;
     loop {
         tokio::time::sleep(top.interval).await;

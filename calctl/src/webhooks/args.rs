@@ -8,16 +8,23 @@ use clap::{Args, Subcommand};
 #[derive(Debug, Subcommand)]
 pub(crate) enum WebhooksCommand {
     /// Lists the subscriptions of a scope, to whatever address.
+    #[command(after_help = "Examples:\n  calctl webhooks list\n  calctl webhooks list --scope user --output json")]
     List {
         #[command(flatten)]
         whose: Whose,
     },
     /// Makes a subscription, whatever there is already.
+    #[command(
+        after_help = "Example:\n  calctl webhooks register --url https://hooks.example.com/webhooks/calendly --dry-run"
+    )]
     Register {
         #[command(flatten)]
         subscribe: Subscribe,
     },
     /// Deletes a subscription.
+    #[command(
+        after_help = "Example:\n  calctl webhooks delete https://api.calendly.com/webhook_subscriptions/AAAAAAAAAAAAAAAA"
+    )]
     Delete {
         /// Its URI, as `calctl webhooks list` shows it.
         uri: SubscriptionId,

@@ -129,6 +129,14 @@ impl Stripe {
         Ok(found.into_iter().find(ours))
     }
 
+    /// Whether Stripe takes the key for what the processor does, as far as reading tells: sessions and refunds.
+    pub async fn try_key(&self) -> Result<(), StripeError> {
+        let one = [("limit", "1".to_owned())];
+        let _: Page<CheckoutSession> = self.get("list_sessions", "/v1/checkout/sessions", &one).await?;
+        let _: Page<Refund> = self.get("list_refunds", "/v1/refunds", &one).await?;
+        Ok(())
+    }
+
     /// Reads a list page by page, until `enough` is true of an element.
     async fn list<T: DeserializeOwned>(
         &self,

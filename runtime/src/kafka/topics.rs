@@ -106,22 +106,31 @@ fn check(config: &KafkaConfig, topics: &[TopicSpec], partitions: &HashMap<String
     Ok(())
 }
 
+/// What a topic is created with.
+pub(super) fn settings(config: &KafkaConfig, topic: &TopicSpec) -> Vec<(&'static str, String)> {
+    let mut settings = vec![
+        ("max.message.bytes", MAX_RECORD_BYTES.to_string()),
+        ("retention.ms", topic.retention.as_millis().to_string()),
+    ];
+    // With three copies a write should survive the loss of one; with fewer it could not be written at all.
+    if config.replication >= 3 {
+        settings.push(("min.insync.replicas", "2".to_owned()));
+    }
+    settings
+}
+
 async fn create(
     admin: &AdminClient<QuietContext>,
     config: &KafkaConfig,
     missing: &[&TopicSpec],
 ) -> Result<Vec<String>, TopicError> {
-    let max_bytes = MAX_RECORD_BYTES.to_string();
-    let retentions: Vec<String> = missing.iter().map(|topic| topic.retention.as_millis().to_string()).collect();
+    let settings: Vec<_> = missing.iter().map(|topic| settings(config, topic)).collect();
     let new_topics: Vec<_> = missing
         .iter()
-        .zip(&retentions)
-        .map(|(topic, retention)| {
-            let new = NewTopic::new(&topic.name, config.partitions, TopicReplication::Fixed(config.replication))
-                .set("max.message.bytes", &max_bytes)
-                .set("retention.ms", retention);
-            // With three copies a write should survive the loss of one; with fewer it could not be written at all.
-            if config.replication >= 3 { new.set("min.insync.replicas", "2") } else { new }
+        .zip(&settings)
+        .map(|(topic, settings)| {
+            let new = NewTopic::new(&topic.name, config.partitions, TopicReplication::Fixed(config.replication));
+            settings.iter().fold(new, |new, (name, value)| new.set(name, value))
         })
         .collect();
     let options = AdminOptions::new().operation_timeout(Some(TIMEOUT)).request_timeout(Some(TIMEOUT));

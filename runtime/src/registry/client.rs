@@ -120,16 +120,24 @@ impl Registry {
         if !self.register {
             return Ok(());
         }
-        let path = ["config", subject];
-        let mut url = self.url(&path);
-        url.set_query(Some("defaultToGlobal=true"));
-        let level = self.request(Method::GET, url, None).await?;
-        let level = level.as_ref().and_then(|level| level.get("compatibilityLevel")).and_then(Value::as_str);
-        if !level.is_some_and(|level| ENOUGH.contains(&level)) {
-            self.call(Method::PUT, &path, Some(json!({ "compatibility": COMPATIBILITY }))).await?;
+        if !self.level(subject).await?.is_some_and(|level| is_enough(&level)) {
+            self.call(Method::PUT, &["config", subject], Some(json!({ "compatibility": COMPATIBILITY }))).await?;
             tracing::info!(subject, compatibility = COMPATIBILITY, "compatibility of the schemas set");
         }
         Ok(())
+    }
+
+    /// Whether the compatibility that holds for the subject is at least what [`Self::protect`] would set.
+    pub async fn is_protected(&self, subject: &str) -> Result<bool, RegistryError> {
+        Ok(self.level(subject).await?.is_some_and(|level| is_enough(&level)))
+    }
+
+    async fn level(&self, subject: &str) -> Result<Option<String>, RegistryError> {
+        let mut url = self.url(&["config", subject]);
+        url.set_query(Some("defaultToGlobal=true"));
+        let level = self.request(Method::GET, url, None).await?;
+        let level = level.as_ref().and_then(|level| level.get("compatibilityLevel")).and_then(Value::as_str);
+        Ok(level.map(str::to_owned))
     }
 
     fn url(&self, path: &[&str]) -> Url {
@@ -168,6 +176,10 @@ impl Registry {
         let message = message.unwrap_or("no message").chars().filter(|c| !c.is_control()).take(LONGEST_MESSAGE);
         Err(RegistryError::Refused { status: status.as_u16(), message: message.collect() })
     }
+}
+
+fn is_enough(level: &str) -> bool {
+    ENOUGH.contains(&level)
 }
 
 fn id(answer: &Value) -> Result<u32, RegistryError> {

@@ -20,18 +20,24 @@ use crate::env::{ConfigError, Env};
 const VARIABLE: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The exporter that the environment asks for, if it does.
-pub(super) fn from_env(env: &Env) -> Result<Option<OnRuntime>, ConfigError> {
+/// Where spans go, if anywhere.
+pub(super) fn endpoint(env: &Env) -> Result<Option<String>, ConfigError> {
     let Some(base) = env.optional(VARIABLE)? else { return Ok(None) };
     let wrong = || ConfigError::new(VARIABLE, "must be a URL such as http://127.0.0.1:4318");
     let url = reqwest::Url::parse(base.trim()).map_err(|_| wrong())?;
     if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
         return Err(wrong());
     }
+    Ok(Some(format!("{}/v1/traces", base.trim().trim_end_matches('/'))))
+}
+
+/// The exporter that the environment asks for, if it does.
+pub(super) fn from_env(env: &Env) -> Result<Option<OnRuntime>, ConfigError> {
+    let Some(endpoint) = endpoint(env)? else { return Ok(None) };
     let exporter = opentelemetry_otlp::SpanExporter::builder()
         .with_http()
         .with_protocol(Protocol::HttpBinary)
-        .with_endpoint(format!("{}/v1/traces", base.trim().trim_end_matches('/')))
+        .with_endpoint(endpoint)
         .with_timeout(TIMEOUT)
         .build()
         .map_err(|error| ConfigError::new(VARIABLE, error.to_string()))?;

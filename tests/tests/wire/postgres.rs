@@ -59,6 +59,10 @@ async fn certificates_are_checked_as_sslmode_says() {
         let (passed, said) = migrate(&url).await;
         assert!(passed, "{url}: {said}");
     }
+    let env =
+        Env::from([("DATABASE_URL".to_owned(), server.named(&format!("sslmode=verify-full&sslrootcert={root}")))]);
+    let output = run_calctl(&["doctor"], &env).await;
+    assert!(String::from_utf8_lossy(&output.stdout).contains("over TLS"), "{output:?}");
     for (url, clue, remedy) in [
         (server.named(&format!("sslmode=verify-full&sslrootcert={other}")), "UnknownIssuer", "sslrootcert has to name"),
         (server.named(&format!("sslmode=verify-ca&sslrootcert={other}")), "UnknownIssuer", "sslrootcert has to name"),

@@ -71,6 +71,14 @@ impl World {
         serde_json::from_slice(&output.stdout).expect("the output is JSON")
     }
 
+    /// What the doctor says of the registry: status and words.
+    async fn diagnosis(&self) -> (String, String) {
+        let output = run_calctl(&["doctor", "--output", "json"], &self.env).await;
+        let rows: Vec<Value> = serde_json::from_slice(&output.stdout).expect("the output is JSON");
+        let row = rows.iter().find(|row| row["check"] == "schema-registry").expect("it is looked at");
+        (row["status"].as_str().unwrap().to_owned(), row["detail"].as_str().unwrap().to_owned())
+    }
+
     /// Asks the registry itself.
     async fn ask(&self, path: &str) -> Value {
         let response = http_client().get(format!("{}/{path}", self.registry.url())).send().await.unwrap();
@@ -205,8 +213,12 @@ async fn where_we_may_not_register_somebody_else_does() {
     let line = "run `calctl schemas apply`";
     eventually(PATIENCE, "the warning", async || ingest.stderr().contains(line).then_some(())).await;
     assert_eq!(ingest.ready().await.unwrap().0, 503);
+    let (status, words) = world.diagnosis().await;
+    assert!(status == "fail" && words.contains("calendly.events-value is not registered"), "{status} {words}");
 
     let applied = world.calctl(&["schemas", "apply"]).await;
+    let (status, words) = world.diagnosis().await;
+    assert!(status == "ok" && words.contains(&format!("has id {}", applied[0]["id"])), "{status} {words}");
     ingest.wait_ready(PATIENCE).await;
     assert_eq!(applied[0]["id"], id_of(&world.records(1).await[0]), "{applied}");
     assert_eq!(world.calctl(&["schemas", "apply"]).await, applied, "once more changes nothing");

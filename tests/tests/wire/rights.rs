@@ -22,6 +22,14 @@ async fn calctl(args: &[&str], env: &Env) -> (Option<i32>, String) {
     (output.status.code(), String::from_utf8(output.stderr).unwrap())
 }
 
+/// What the doctor says: status and words.
+async fn diagnosis(env: &Env, check: &str) -> (String, String) {
+    let output = run_calctl(&["doctor", "--output", "json"], env).await;
+    let rows: Vec<serde_json::Value> = serde_json::from_slice(&output.stdout).expect("the output is JSON");
+    let row = rows.iter().find(|row| row["check"] == check).unwrap_or_else(|| panic!("{check} in {rows:?}"));
+    (row["status"].as_str().unwrap().to_owned(), row["detail"].as_str().unwrap().to_owned())
+}
+
 #[tokio::test]
 async fn the_roles_of_the_database_have_what_they_need() {
     let superuser = &blocking(shared).await.database_url;
@@ -59,6 +67,9 @@ async fn the_roles_of_the_database_have_what_they_need() {
     assert_eq!(calctl(&["prices", "set", "https://api.calendly.com/event_types/A", "free"], &env).await.0, Some(0));
     let processor = Service::spawn(Binary::Processor, &env);
     processor.wait_ready(PATIENCE).await;
+    for check in ["postgres", "postgres-schema"] {
+        assert_eq!(diagnosis(&env, check).await.0, "ok", "{check}");
+    }
     let as_processor = postgres::connect(&url("processor")).await;
     for table in ["bookings", "booking_events", "stripe_operations", "stray_facts", "checkout_requests"] {
         let changes = format!("DELETE FROM {table}");
@@ -69,6 +80,9 @@ async fn the_roles_of_the_database_have_what_they_need() {
     }
 
     client.batch_execute(&format!("ALTER ROLE reader_{suffix} LOGIN PASSWORD 'change-me-reader'")).await.unwrap();
+    env.insert("DATABASE_URL".to_owned(), url("reader").replace("change-me-reader", "another"));
+    let (status, words) = diagnosis(&env, "postgres").await;
+    assert!(status == "fail" && words.contains("wrong user or password"), "{status} {words}");
     let as_reader = postgres::connect(&url("reader")).await;
     as_reader.batch_execute("INSERT INTO bookings (id, reference) VALUES (gen_random_uuid(), 'mine')").await.unwrap();
     assert_eq!(as_reader.query("SELECT * FROM bookings", &[]).await.unwrap().len(), 1);
@@ -118,6 +132,16 @@ async fn the_users_of_kafka_have_what_they_need() {
     let (code, said) = calctl(&["audit"], &env_of("operator")).await;
     assert_eq!(code, Some(0), "{said}");
     assert_eq!(calctl(&["dlq", "list"], &env_of("operator")).await.0, Some(0));
+    for check in ["kafka", "kafka-topics", "kafka-group-processor", "kafka-group-retrier"] {
+        let (status, words) = diagnosis(&env_of("operator"), check).await;
+        assert_eq!(status, "ok", "{check}: {words}");
+    }
+    let (status, words) = diagnosis(&env_of("ingest"), "kafka-topics").await;
+    assert!(status == "warn" && words.contains("settings cannot be read"), "{status} {words}");
+    let (status, words) = diagnosis(&env_of("ingest"), "kafka-group-processor").await;
+    assert!(status == "fail" && words.contains("may not look at the group"), "{status} {words}");
+    let (status, words) = diagnosis(&secure.env_of("retrier"), "kafka-topics").await;
+    assert!(status == "fail" && words.contains("forbidden to this user"), "a prefix that is not its own: {words}");
     // An empty topic is read without a right to read it; the events are not empty.
     let (code, said) = calctl(&["audit"], &env_of("ingest")).await;
     assert_eq!(code, Some(1), "ingest may not read events: {said}");
