@@ -11,12 +11,12 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use opentelemetry_sdk::trace::SdkTracerProvider;
-use tracing::{Level, Metadata, Subscriber};
+use tracing::{Dispatch, Level, Metadata, Subscriber};
+use tracing_subscriber::Registry;
 use tracing_subscriber::filter::{EnvFilter, FilterExt as _, filter_fn};
 use tracing_subscriber::fmt::format::JsonFields;
-use tracing_subscriber::layer::{Layer, SubscriberExt as _};
+use tracing_subscriber::layer::{Layer, Layered, SubscriberExt as _};
 use tracing_subscriber::registry::LookupSpan;
-use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::env::{ConfigError, Env};
 
@@ -91,7 +91,7 @@ pub fn init(service: &'static str, env: &Env) -> Result<Telemetry, ConfigError> 
     let provider = exporter.map(|exporter| export::provider(service, exporter, sampler));
     let traces = provider.as_ref().map(export::layer);
     // The only error is that a subscriber is there already, as in tests.
-    let _ = tracing_subscriber::registry().with(log).with(traces).try_init();
+    let _ = tracing::dispatcher::set_global_default(subscriber(log, traces));
     std::panic::set_hook(Box::new(log_panic));
     Ok(Telemetry { provider })
 }
@@ -103,6 +103,18 @@ pub fn check(env: &Env) -> Result<(), ConfigError> {
     export::endpoint(env)?;
     sampler::from_env(env)?;
     Ok(())
+}
+
+/// A layer that is `None` will not do where there are no traces: spans that nobody wants would be made all the same.
+fn subscriber<L>(log: L, traces: Option<Box<dyn Layer<Layered<L, Registry>> + Send + Sync>>) -> Dispatch
+where
+    L: Layer<Registry> + Send + Sync,
+{
+    let logging = tracing_subscriber::registry().with(log);
+    match traces {
+        Some(traces) => Dispatch::new(logging.with(traces)),
+        None => Dispatch::new(logging),
+    }
 }
 
 fn log_filter(env: &Env) -> Result<EnvFilter, ConfigError> {

@@ -122,6 +122,20 @@ fn assert_continues(traceparent: &str) {
 }
 
 #[test]
+fn spans_for_the_collector_are_disabled_while_there_is_none() {
+    let disabled = |traces| {
+        let filter = log_filter(&env(&[])).unwrap().and(filter_fn(may_show));
+        let log = log_layer(LogFormat::Json, false, io::sink).with_filter(filter);
+        tracing::dispatcher::with_default(&subscriber(log, traces), || {
+            tracing::info_span!(target: SPANS, "webhook").is_disabled()
+        })
+    };
+    let provider = opentelemetry_sdk::trace::SdkTracerProvider::builder().build();
+    assert!(disabled(None));
+    assert!(!disabled(Some(export::layer(&provider))));
+}
+
+#[test]
 fn a_trace_goes_on_without_an_exporter() {
     let span = tracing::Span::none();
     assert_continues(&continue_trace(&span, Some(INCOMING)).to_string());

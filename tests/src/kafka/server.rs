@@ -21,9 +21,10 @@ use crate::proxy::Proxy;
 /// For a machine that is busy with something else.
 const START_DEADLINE: Duration = Duration::from_mins(3);
 const STOP_DEADLINE: Duration = Duration::from_secs(20);
-/// A small heap and the quick compiler: the broker lives for minutes, beside everything else of a test run.
-const JVM: [&str; 5] =
-    ["-Xms128m", "-Xmx768m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Dlog4j2.disable.jmx=true"];
+/// A small heap: the broker lives beside everything else of a test run.
+const JVM: [&str; 4] = ["-Xms128m", "-Xmx768m", "-XX:+UseSerialGC", "-Dlog4j2.disable.jmx=true"];
+/// Only the quick compiler, for a broker that lives for minutes.
+const QUICK: &str = "-XX:TieredStopAtLevel=1";
 const LOGGING: [&str; 2] =
     ["-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-Dorg.slf4j.simpleLogger.showDateTime=true"];
 const PROPERTIES: &str = include_str!("server.properties");
@@ -37,6 +38,7 @@ pub struct Kafka {
     proxied: SocketAddr,
     advertised_to_proxied: SocketAddr,
     secured: Option<Listeners>,
+    lasting: bool,
     process: Mutex<Option<Proc>>,
 }
 
@@ -46,7 +48,15 @@ impl Kafka {
     /// # Panics
     /// When it does not come up; the message says why, as far as Maven, Java or the broker tell.
     pub fn start(dir: &Path) -> Self {
-        Self::start_with(dir, None)
+        Self::start_with(dir, None, false)
+    }
+
+    /// The same, with the compiler of a broker that runs for weeks: it takes half a minute of load to be at its best.
+    ///
+    /// # Panics
+    /// As `start`.
+    pub fn start_lasting(dir: &Path) -> Self {
+        Self::start_with(dir, None, true)
     }
 
     /// The same, with further listeners that want TLS, and those with a password too.
@@ -54,10 +64,10 @@ impl Kafka {
     /// # Panics
     /// As `start`.
     pub fn start_secured(dir: &Path, secured: &Secured) -> Self {
-        Self::start_with(dir, Some(secured))
+        Self::start_with(dir, Some(secured), false)
     }
 
-    fn start_with(dir: &Path, secured: Option<&Secured>) -> Self {
+    fn start_with(dir: &Path, secured: Option<&Secured>, lasting: bool) -> Self {
         let installation = Installation::broker();
         let [port, controller, proxied, advertised] = std::array::from_fn(|_| free_port());
         let local = |port| SocketAddr::from(([127, 0, 0, 1], port));
@@ -81,6 +91,7 @@ impl Kafka {
             proxied: local(proxied),
             advertised_to_proxied: local(advertised),
             secured: listeners,
+            lasting,
             process: Mutex::new(None),
         };
         kafka.format(secured);
@@ -171,6 +182,9 @@ impl Kafka {
     fn java(&self) -> Command {
         let mut command = Command::new("java");
         command.args(JVM).args(LOGGING);
+        if !self.lasting {
+            command.arg(QUICK);
+        }
         let archive = self.installation.class_archive();
         if archive.exists() {
             command.arg(format!("-XX:SharedArchiveFile={}", archive.display()));
