@@ -58,6 +58,29 @@ async fn nothing_is_dead_because_stripe_was_away() {
     assert!(tried <= BOOKINGS * 2, "{tried} retries: what is held back is not moved");
 }
 
+/// The same with the default tiers, in real time.
+#[tokio::test]
+#[ignore = "takes eleven minutes"]
+async fn nothing_is_dead_after_ten_minutes_without_stripe() {
+    let world = World::start_with("ten-minutes", &[("RETRY_DELAYS", "1m,5m,15m,30m,60m")]).await;
+    world.stripe.go_down();
+    let mut invitees = Vec::new();
+    let mut deliveries = tokio::time::interval(Duration::from_secs(2));
+    for _ in 0..300 {
+        deliveries.tick().await;
+        let invitee = Invitee::random();
+        world.send(&invitee.created()).await;
+        invitees.push(invitee);
+    }
+    assert_eq!(readiness(&world).await.0, 503);
+    world.stripe.clear_faults();
+    for invitee in &invitees {
+        world.open_session(invitee).await;
+    }
+    assert_eq!(world.stripe.executions(Endpoint::CreateSession), invitees.len());
+    assert_eq!(dead(&world).await, 0);
+}
+
 /// Held-back records do not keep the service from stopping.
 #[tokio::test]
 async fn a_processor_with_an_open_breaker_stops_at_once() {
