@@ -112,14 +112,14 @@ async fn create(
     missing: &[&TopicSpec],
 ) -> Result<Vec<String>, TopicError> {
     let max_bytes = MAX_RECORD_BYTES.to_string();
-    let retentions: Vec<String> = missing.iter().map(|topic| topic.retention.as_millis().to_string()).collect();
+    let settings: Vec<_> = missing.iter().map(|topic| topic.cleanup.settings()).collect();
     let new_topics: Vec<_> = missing
         .iter()
-        .zip(&retentions)
-        .map(|(topic, retention)| {
+        .zip(&settings)
+        .map(|(topic, settings)| {
             let new = NewTopic::new(&topic.name, config.partitions, TopicReplication::Fixed(config.replication))
-                .set("max.message.bytes", &max_bytes)
-                .set("retention.ms", retention);
+                .set("max.message.bytes", &max_bytes);
+            let new = settings.iter().fold(new, |new, (name, value)| new.set(name, value));
             // With three copies a write should survive the loss of one; with fewer it could not be written at all.
             if config.replication >= 3 { new.set("min.insync.replicas", "2") } else { new }
         })
