@@ -93,16 +93,17 @@ impl FencedProducer {
                 outgoing.payload = record.value.as_deref();
                 producer.send(outgoing).map_err(|(error, _)| error)?;
             }
-            // The commit would wait too, but it looks for the last report every 100 ms only.
-            let deadline = Instant::now() + STEP;
-            while producer.in_flight_count() > 0 && Instant::now() < deadline {
-                std::thread::sleep(GLANCE);
-            }
-            // Fails if any record did.
-            producer.commit_transaction(STEP)?;
             Ok(())
         })
-        .await
+        .await?;
+        // The commit would wait too, but it looks for the last report every 100 ms only.
+        let deadline = Instant::now() + STEP;
+        while self.producer.in_flight_count() > 0 && Instant::now() < deadline {
+            tokio::time::sleep(GLANCE).await;
+        }
+        let producer = self.producer.clone();
+        // Fails if any record did.
+        blocking(move || Ok(producer.commit_transaction(STEP)?)).await
     }
 }
 

@@ -8,7 +8,7 @@ use schemas::codec::decode_booking_with;
 use schemas::{BookingState, SchemaIds};
 use tests::calendly::Invitee;
 use tests::postgres::connect;
-use tests::{Binary, Service, eventually};
+use tests::{Binary, Service, eventually, run_calctl};
 use uuid::Uuid;
 
 use crate::world::{PATIENCE, World};
@@ -158,8 +158,8 @@ async fn a_publisher_that_was_frozen_writes_nothing_old() {
                      AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) \
                      AND (classid::bigint << 32) + objid::bigint = 7263548102";
     for round in 0..3 {
-        futures_util::future::join_all(bookings.iter().map(|invitee| world.send(&invitee.no_show(round % 2 == 0))))
-            .await;
+        let deliveries: Vec<_> = bookings.iter().map(|invitee| invitee.no_show(round % 2 == 0)).collect();
+        futures_util::future::join_all(deliveries.iter().map(|delivery| world.send(delivery))).await;
         let pid: i32 = eventually(PATIENCE, "a publisher", async || {
             Some(world.database.query_opt(publisher, &[]).await.unwrap()?.get(0))
         })
@@ -178,4 +178,35 @@ async fn a_publisher_that_was_frozen_writes_nothing_old() {
         other.execute("UPDATE bookings SET updated_at = clock_timestamp()", &[]).await.unwrap();
         topic_is_as_the_table(&world).await;
     }
+}
+
+/// The database of a release that published nothing.
+const UNDO: &str = "DROP FUNCTION note_booking_changes() CASCADE; DROP TABLE booking_changes; \
+                    ALTER TABLE bookings DROP COLUMN erased_at; DELETE FROM refinery_schema_history WHERE version >= 3";
+
+#[tokio::test]
+async fn bookings_of_before_are_published_once() {
+    let mut world = World::start("changes-migrated").await;
+    let invitee = story(&world).await;
+    world.paid(&Invitee::random()).await;
+    topic_is_as_the_table(&world).await;
+    world.processor.sigterm();
+    assert_eq!(world.processor.wait_exit(PATIENCE).await.code(), Some(0), "{}", world.processor.stderr());
+    world.database.batch_execute(UNDO).await.unwrap();
+    world.database.execute("INSERT INTO bookings (reference) VALUES ('cart-8')", &[]).await.unwrap();
+    let before = world.records(TOPIC).await.len();
+
+    let migrated = run_calctl(&["db", "migrate"], &world.env).await;
+    assert!(migrated.status.success(), "{}", String::from_utf8_lossy(&migrated.stderr));
+    world.processor = Service::spawn(Binary::Processor, &world.env);
+    world.processor.wait_ready(PATIENCE).await;
+    topic_is_as_the_table(&world).await;
+    assert_eq!(world.records(TOPIC).await.len(), before + 3);
+
+    world.send(&invitee.no_show(true)).await;
+    eventually(PATIENCE, "a change of one of them", async || {
+        world.row(&invitee).await?.get::<_, bool>("no_show").then_some(())
+    })
+    .await;
+    topic_is_as_the_table(&world).await;
 }
