@@ -81,7 +81,7 @@ impl Publisher {
     async fn publish(&self, shutdown: &Shutdown, told: &mut bool) -> Result<(), PublishError> {
         let Some(outbox) = self.store.outbox().await? else { return Ok(()) };
         let framing = match &self.registry {
-            Some(registry) => Framing::Confluent(registry.id_of(&self.subject.name, self.subject.schema).await?),
+            Some(registry) => self.registered(registry, *told).await?,
             None => Framing::SingleObject,
         };
         // Before anything is read: from here on nobody else's record can come behind ours.
@@ -91,6 +91,18 @@ impl Publisher {
         let published = self.publish_at(&desk, shutdown, told).await;
         desk.producer.close().await;
         published
+    }
+
+    async fn registered(&self, registry: &Registry, told: bool) -> Result<Framing, RegistryError> {
+        let Subject { name, schema, .. } = &self.subject;
+        let id = registry.id_of(name, schema).await?;
+        // Not everybody who may register may do this, and the subject takes our schema all the same.
+        if let Err(error) = registry.protect(name).await
+            && !told
+        {
+            tracing::warn!(subject = name, %error, "the compatibility of the schemas cannot be set");
+        }
+        Ok(Framing::Confluent(id))
     }
 
     async fn publish_at(&self, desk: &Desk, shutdown: &Shutdown, told: &mut bool) -> Result<(), PublishError> {
