@@ -163,7 +163,38 @@ pub enum RefundStatus {
     Failed,
 }
 
+impl Details {
+    /// Drops who it is about, and what is booked if that names them. Tells whether there was anything to drop.
+    fn forget_person(&mut self) -> bool {
+        let person = [self.name.take(), self.email.take()];
+        let names: Vec<String> = person.into_iter().flatten().map(|text| text.trim().to_lowercase()).collect();
+        let told = |event: &String| names.iter().any(|name| !name.is_empty() && event.to_lowercase().contains(name));
+        if self.event_name.as_ref().is_some_and(told) {
+            self.event_name = None;
+        }
+        !names.is_empty()
+    }
+}
+
 impl FactKind {
+    /// Drops who it is about. Tells whether there was anything to drop.
+    pub fn forget_person(&mut self) -> bool {
+        match self {
+            Self::Booked(details) | Self::Canceled(details) | Self::Left(details) | Self::NoShow { details, .. } => {
+                details.forget_person()
+            }
+            Self::Priced { .. }
+            | Self::CheckoutRequested
+            | Self::SessionOpened(_)
+            | Self::SessionPaid { .. }
+            | Self::SessionProcessing { .. }
+            | Self::SessionFailed { .. }
+            | Self::SessionExpired { .. }
+            | Self::Refund { .. }
+            | Self::ChargeRefunded { .. } => false,
+        }
+    }
+
     /// What Calendly said about an invitee, when this came from Calendly.
     pub fn details(&self) -> Option<&Details> {
         match self {
@@ -180,5 +211,31 @@ impl FactKind {
             | Self::Refund { .. }
             | Self::ChargeRefunded { .. } => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_forgotten_person_leaves_the_appointment() {
+        let of = |event_name: &str| {
+            let name = Some("Ada Lovelace".to_owned());
+            let (uri, event_name) = ("https://api.calendly.com/invitees/A".to_owned(), Some(event_name.to_owned()));
+            let email = Some("ada@example.com".to_owned());
+            Details { invitee_uri: uri, event_name, email, name, ..Details::default() }
+        };
+        for (event_name, left) in
+            [("Intro call", Some("Intro call")), ("Intro: ADA LOVELACE", None), ("ada@example.com", None)]
+        {
+            let mut kind = FactKind::NoShow { details: of(event_name), marked: true };
+            assert!(kind.forget_person());
+            let details = kind.details().unwrap();
+            assert_eq!((&details.name, &details.email, details.event_name.as_deref()), (&None, &None, left));
+            assert!(!details.invitee_uri.is_empty());
+            assert!(!kind.forget_person(), "there is nothing left to drop");
+        }
+        assert!(!FactKind::CheckoutRequested.forget_person());
     }
 }

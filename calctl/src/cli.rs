@@ -52,6 +52,9 @@ pub(crate) enum Command {
     /// Bookings.
     #[command(subcommand)]
     Bookings(BookingsCommand),
+    /// Personal data.
+    #[command(subcommand)]
+    Privacy(PrivacyCommand),
     /// Dead letters.
     #[command(subcommand)]
     Dlq(DlqCommand),
@@ -155,5 +158,19 @@ pub(crate) enum BookingsCommand {
     Checkout {
         /// A booking id, your reference, an invitee's or event's URI, or an e-mail address. It must name one booking.
         name: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum PrivacyCommand {
+    /// Removes a person from the database, for good, and from `bookings.changes`.
+    ///
+    /// Their bookings stay without name and address, for the money's sake. Services may run meanwhile.
+    Erase {
+        /// The e-mail address, in any case. Every booking that ever had it counts.
+        email: String,
+        /// Only show which bookings these are.
+        #[arg(long)]
+        dry_run: bool,
     },
 }

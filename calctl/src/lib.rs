@@ -13,6 +13,7 @@ mod kafka;
 mod moment;
 mod output;
 mod prices;
+mod privacy;
 mod progress;
 mod reference;
 mod registry;
@@ -26,7 +27,9 @@ use std::process::ExitCode;
 use clap::Parser;
 use runtime::env::Env;
 
-use self::cli::{BookingsCommand, Cli, Command, DbCommand, PricesCommand, SchemasCommand, TopicsCommand};
+use self::cli::{
+    BookingsCommand, Cli, Command, DbCommand, PricesCommand, PrivacyCommand, SchemasCommand, TopicsCommand,
+};
 use self::output::Printer;
 
 const WRONG_USAGE: u8 = 2;
@@ -62,6 +65,9 @@ async fn run(cli: Cli, env: &Env) -> anyhow::Result<()> {
         }
         Command::Bookings(BookingsCommand::Show { name }) => bookings::show(env, &printer, &name).await,
         Command::Bookings(BookingsCommand::Checkout { name }) => bookings::checkout(env, &printer, &name).await,
+        Command::Privacy(PrivacyCommand::Erase { email, dry_run }) => {
+            privacy::erase(env, &printer, &email, dry_run).await
+        }
         Command::Webhooks(command) => webhooks::run(env, &printer, command).await,
         Command::Dlq(command) => dlq::run(env, &printer, command).await,
         Command::Simulate(simulation) => simulate::run(env, &printer, &simulation).await,

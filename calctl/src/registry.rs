@@ -3,7 +3,7 @@
 use anyhow::Context;
 use runtime::env::{ConfigError, Env};
 use runtime::kafka::KafkaConfig;
-use runtime::registry::{Registry, RegistryConfig, subjects};
+use runtime::registry::{Registry, RegistryConfig, booking_subject, subjects};
 use schemas::ladder::RetryLadder;
 use schemas::topics::Topics;
 use serde::Serialize;
@@ -24,7 +24,7 @@ pub(crate) async fn apply(env: &Env, printer: &Printer) -> anyhow::Result<()> {
     let registry = Registry::new(&config).context("cannot build the HTTP client for the schema registry")?;
     let topics = Topics::new(&KafkaConfig::from_env(env)?.prefix, &RetryLadder::default());
     let mut rows = Vec::new();
-    for subject in subjects(&topics) {
+    for subject in subjects(&topics).into_iter().chain([booking_subject(&topics)]) {
         let id = registry.id_of(&subject.name, subject.schema).await?;
         registry.protect(&subject.name).await?;
         rows.push(Row { id, subject: subject.name });

@@ -4,6 +4,7 @@
 
 pub mod books;
 pub mod breaker;
+mod changes;
 pub mod config;
 pub mod execute;
 pub mod failure;

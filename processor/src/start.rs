@@ -18,6 +18,7 @@ use schemas::topics::Topics;
 
 use crate::books::Books;
 use crate::breaker::Breaker;
+use crate::changes::Publisher;
 use crate::config::Config;
 use crate::execute::Executor;
 use crate::pipeline::{self, Pipeline};
@@ -87,12 +88,27 @@ pub async fn run(env: Env, shutdown: Shutdown) -> anyhow::Result<()> {
     };
     let breaker = Arc::new(Breaker::new(breaker_health));
     tokio::spawn(Sweeper::new(store.clone(), executor.clone(), breaker.clone()).run(shutdown.clone()));
+    let publishing = tokio::spawn(publisher(&config, &store, &topics)?.run(shutdown.clone()));
     zero_counters(&topics);
     tracing::info!(group = settings.group, "processing");
     let pipeline = Pipeline::new(schemas, books, executor, router, breaker);
     consumer::run(&config.kafka, settings, Arc::new(pipeline), shutdown).await?;
     producer.flush(FLUSH).await;
+    // A batch that is being written is finished, so that the next process need not write it again.
+    let _ = tokio::time::timeout(FLUSH, publishing).await;
     Ok(())
+}
+
+fn publisher(config: &Config, store: &Store, topics: &Topics) -> anyhow::Result<Publisher> {
+    let registry = config.registry.as_ref().map(Registry::new).transpose();
+    Ok(Publisher {
+        store: store.clone(),
+        kafka: config.kafka.clone(),
+        registry: registry.context("cannot build the HTTP client for the schema registry")?,
+        subject: registry::booking_subject(topics),
+        topic: topics.booking_changes().to_owned(),
+        transactional_id: topics.group("changes"),
+    })
 }
 
 /// What the registry tells of the events' schemas, once it answers: without it no record could be read. `None` when

@@ -8,9 +8,9 @@ mod registry;
 
 use serde::{Serialize, de::DeserializeOwned};
 
-pub use self::registry::{CALENDLY_SCHEMA, Kind, STRIPE_SCHEMA, SchemaIds, WriterSchema};
+pub use self::registry::{BOOKING_SCHEMA, CALENDLY_SCHEMA, Kind, STRIPE_SCHEMA, SchemaIds, WriterSchema};
 use self::registry::{by_fingerprint, current};
-use crate::{calendly::CalendlyEvent, stripe::StripeEvent};
+use crate::{booking::BookingState, calendly::CalendlyEvent, stripe::StripeEvent};
 
 /// First bytes of a single-object encoding.
 const SINGLE_OBJECT: [u8; 2] = [0xC3, 0x01];
@@ -37,10 +37,13 @@ pub enum CodecError {
     /// A schema that no release of ours wrote with.
     #[error("unknown schema fingerprint {}", hex(*.0))]
     UnknownFingerprint([u8; 8]),
+    /// The state of a booking, where events are.
+    #[error("the record is no event")]
+    NotAnEvent,
     /// A schema id that the table passed in lacks.
     #[error("unknown schema id {0}")]
     UnknownSchemaId(u32),
-    /// The other kind of event.
+    /// Another kind of value.
     #[error("the record is a {found}, not a {expected}")]
     WrongKind {
         /// What was asked for.
@@ -113,6 +116,20 @@ pub fn encode_stripe_as(event: &StripeEvent, framing: Framing) -> Result<Vec<u8>
     encode(Kind::Stripe, event, event.payload.len(), framing)
 }
 
+/// Encodes a booking's state in the framing asked for.
+pub fn encode_booking_as(state: &BookingState, framing: Framing) -> Result<Vec<u8>, CodecError> {
+    encode(Kind::Booking, state, 0, framing)
+}
+
+/// Decodes a booking's state in either framing; `ids` tells the schemas behind the registry's ids.
+pub fn decode_booking_with(bytes: &[u8], ids: &SchemaIds) -> Result<BookingState, CodecError> {
+    let (writer, body) = writer_of(bytes, ids)?;
+    match writer.kind() {
+        Kind::Booking => decode_as(writer, body),
+        found @ (Kind::Calendly | Kind::Stripe) => Err(CodecError::WrongKind { expected: Kind::Booking, found }),
+    }
+}
+
 /// Decodes a record that was written without a registry and must be Calendly's.
 pub fn decode_calendly(bytes: &[u8]) -> Result<CalendlyEvent, CodecError> {
     match decode(bytes)? {
@@ -136,14 +153,18 @@ pub fn decode(bytes: &[u8]) -> Result<Event, CodecError> {
 
 /// Decodes a record in either framing; `ids` tells the schemas behind the registry's ids.
 pub fn decode_with(bytes: &[u8], ids: &SchemaIds) -> Result<Event, CodecError> {
+    let (writer, body) = writer_of(bytes, ids)?;
+    decode_body(writer, body)
+}
+
+/// The schema that a record was written with, and what follows its framing.
+fn writer_of<'a>(bytes: &'a [u8], ids: &'a SchemaIds) -> Result<(&'a WriterSchema, &'a [u8]), CodecError> {
     if let Some((id, body)) = split_confluent(bytes) {
-        let writer = ids.get(id).ok_or(CodecError::UnknownSchemaId(id))?;
-        return decode_body(writer, body);
+        return Ok((ids.get(id).ok_or(CodecError::UnknownSchemaId(id))?, body));
     }
     let rest = bytes.strip_prefix(&SINGLE_OBJECT).ok_or(CodecError::UnknownFraming)?;
     let (fingerprint, body) = rest.split_first_chunk().ok_or(CodecError::UnknownFraming)?;
-    let writer = by_fingerprint(*fingerprint)?.ok_or(CodecError::UnknownFingerprint(*fingerprint))?;
-    decode_body(writer, body)
+    Ok((by_fingerprint(*fingerprint)?.ok_or(CodecError::UnknownFingerprint(*fingerprint))?, body))
 }
 
 /// The registry's id in a record with Confluent's framing, for a caller that has to look it up before decoding.
@@ -156,7 +177,7 @@ pub fn is_single_object(bytes: &[u8]) -> bool {
     bytes.starts_with(&SINGLE_OBJECT)
 }
 
-/// A value in single-object encoding as it is in another framing. `None` when it is none that we can read.
+/// An event in single-object encoding as it is in another framing. `None` when it is none that we can read.
 ///
 /// What an earlier release wrote is encoded anew: the framing is for today's schema.
 pub fn reframe(bytes: &[u8], framing: impl FnOnce(Kind) -> Framing) -> Option<Vec<u8>> {
@@ -194,6 +215,7 @@ fn decode_body(writer: &WriterSchema, body: &[u8]) -> Result<Event, CodecError> 
     match writer.kind() {
         Kind::Calendly => decode_as(writer, body).map(Box::new).map(Event::Calendly),
         Kind::Stripe => decode_as(writer, body).map(Box::new).map(Event::Stripe),
+        Kind::Booking => Err(CodecError::NotAnEvent),
     }
 }
 

@@ -4,6 +4,7 @@
 //! Everything here is pure. No I/O, no clock, no async: what a function needs to know it is told.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail loudly"))]
 
+pub mod booking;
 pub mod calendly;
 pub mod codec;
 pub mod duration;
@@ -19,6 +20,7 @@ pub mod topics;
 pub mod trace;
 mod wire;
 
+pub use booking::BookingState;
 pub use calendly::{CalendlyEvent, Invitee, Payment, ScheduledEvent};
 pub use codec::{CodecError, Event, Framing, SchemaIds, WriterSchema};
 pub use duration::{DurationError, parse_duration};
@@ -26,5 +28,5 @@ pub use error::InvalidPayload;
 pub use headers::{EventHeaders, Headers, RetryHeaders, ascii};
 pub use ladder::{ErrorClass, Failure, RetryLadder, Route};
 pub use stripe::StripeEvent;
-pub use topics::{Tier, Topics};
+pub use topics::{Cleanup, Tier, TopicSpec, Topics};
 pub use trace::TraceParent;

@@ -15,13 +15,45 @@ pub struct Tier {
     pub delay: Duration,
 }
 
-/// A topic that must exist, and how long it keeps its records.
+/// A topic that must exist, and what it keeps.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TopicSpec {
     /// Its name, prefix included.
     pub name: String,
-    /// How long a record is kept at least.
-    pub retention: Duration,
+    /// Which records go, and when.
+    pub cleanup: Cleanup,
+}
+
+/// Which records of a topic go, and when.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cleanup {
+    /// All of them, after this time at least.
+    Delete {
+        /// How long a record is kept.
+        retention: Duration,
+    },
+    /// Those that a later one of the same key has replaced.
+    Compact {
+        /// When at the latest a replaced record begins to go.
+        lag: Duration,
+        /// How long a tombstone can be seen: a reader that was away for longer may miss it.
+        tombstones: Duration,
+    },
+}
+
+impl Cleanup {
+    /// As the topic's settings.
+    pub fn settings(&self) -> Vec<(&'static str, String)> {
+        let millis = |time: &Duration| time.as_millis().to_string();
+        match self {
+            Self::Delete { retention } => vec![("retention.ms", millis(retention))],
+            Self::Compact { lag, tombstones } => vec![
+                ("cleanup.policy", "compact".to_owned()),
+                ("max.compaction.lag.ms", millis(lag)),
+                ("delete.retention.ms", millis(tombstones)),
+            ],
+        }
+    }
 }
 
 const DAY: Duration = Duration::from_hours(24);
@@ -32,6 +64,7 @@ pub struct Topics {
     prefix: String,
     calendly_events: String,
     stripe_events: String,
+    booking_changes: String,
     due: String,
     dlq: String,
     tiers: Vec<Tier>,
@@ -49,6 +82,7 @@ impl Topics {
             prefix: prefix.to_owned(),
             calendly_events: format!("{prefix}calendly.events"),
             stripe_events: format!("{prefix}stripe.events"),
+            booking_changes: format!("{prefix}bookings.changes"),
             due: format!("{prefix}calendly.events.due"),
             dlq: format!("{prefix}calendly.events.dlq"),
             tiers: ladder.rungs().iter().map(tier).collect(),
@@ -63,6 +97,11 @@ impl Topics {
     /// Events from Stripe.
     pub fn stripe_events(&self) -> &str {
         &self.stripe_events
+    }
+
+    /// The state of every booking after each change.
+    pub fn booking_changes(&self) -> &str {
+        &self.booking_changes
     }
 
     /// Retries whose time has come.
@@ -80,14 +119,20 @@ impl Topics {
         &self.tiers
     }
 
-    /// Every topic with its retention.
+    /// Every topic with what it keeps.
     pub fn specs(&self) -> Vec<TopicSpec> {
-        let spec = |name: &str, days: u32| TopicSpec { name: name.to_owned(), retention: DAY * days };
+        let spec = |name: &str, days: u32| TopicSpec {
+            name: name.to_owned(),
+            cleanup: Cleanup::Delete { retention: DAY * days },
+        };
         // A month to consume or rebuild from; a year for an operator to look at what failed. What waits in a tier or is
         // due is gone in an hour, unless the service that moves it is down for long.
         let mut specs = vec![spec(&self.calendly_events, 30), spec(&self.stripe_events, 30)];
         specs.extend(self.tiers.iter().map(|tier| spec(&tier.topic, 30)));
         specs.extend([spec(&self.due, 30), spec(&self.dlq, 365)]);
+        // An erased person must not stay for long behind the tombstone; a reader may be away for a week.
+        let cleanup = Cleanup::Compact { lag: DAY, tombstones: DAY * 7 };
+        specs.push(TopicSpec { name: self.booking_changes.clone(), cleanup });
         specs
     }
 
@@ -96,7 +141,7 @@ impl Topics {
         let tiers = self.tiers.iter().map(|tier| tier.topic.as_str());
         let mut all = vec![self.calendly_events(), self.stripe_events()];
         all.extend(tiers);
-        all.extend([self.due(), self.dlq()]);
+        all.extend([self.due(), self.dlq(), self.booking_changes()]);
         all
     }
 
@@ -111,6 +156,19 @@ mod tests {
     use super::*;
 
     #[test]
+    fn every_topic_has_its_settings() {
+        let topics = Topics::new("", &RetryLadder::default());
+        let specs = topics.specs();
+        let (names, all): (Vec<_>, Vec<_>) = (specs.iter().map(|spec| spec.name.as_str()).collect(), topics.all());
+        assert_eq!(names, all);
+        let settings = |name| specs.iter().find(|spec| spec.name == name).unwrap().cleanup.settings();
+        assert_eq!(settings("calendly.events"), [("retention.ms", "2592000000".to_owned())]);
+        let compacted = ["compact", "86400000", "604800000"].map(str::to_owned);
+        let names = ["cleanup.policy", "max.compaction.lag.ms", "delete.retention.ms"];
+        assert_eq!(settings("bookings.changes"), names.into_iter().zip(compacted).collect::<Vec<_>>());
+    }
+
+    #[test]
     fn names_follow_the_contract() {
         let topics = Topics::new("eu.", &"1s,60m".parse().unwrap());
         assert_eq!(
@@ -122,6 +180,7 @@ mod tests {
                 "eu.calendly.events.retry.60m",
                 "eu.calendly.events.due",
                 "eu.calendly.events.dlq",
+                "eu.bookings.changes",
             ]
         );
         assert_eq!(topics.tiers()[1].label, "60m");

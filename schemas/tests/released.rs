@@ -8,7 +8,7 @@ use std::path::Path;
 
 use apache_avro::Schema;
 use apache_avro::schema_compatibility::SchemaCompatibility;
-use schemas::codec::{self, CALENDLY_SCHEMA, Kind, STRIPE_SCHEMA};
+use schemas::codec::{self, BOOKING_SCHEMA, CALENDLY_SCHEMA, Kind, STRIPE_SCHEMA};
 use schemas::{CodecError, WriterSchema};
 
 /// File name and schema of all releases.
@@ -27,6 +27,7 @@ fn file_name(schema: &WriterSchema) -> String {
     let name = match schema.kind() {
         Kind::Calendly => "calendly_event",
         Kind::Stripe => "stripe_event",
+        Kind::Booking => "booking_state",
     };
     format!("{name}.{}.avsc", hex(schema))
 }
@@ -34,7 +35,7 @@ fn file_name(schema: &WriterSchema) -> String {
 #[test]
 fn what_is_written_today_is_kept_for_later() {
     let released = released();
-    for today in [CALENDLY_SCHEMA, STRIPE_SCHEMA] {
+    for today in [CALENDLY_SCHEMA, STRIPE_SCHEMA, BOOKING_SCHEMA] {
         let name = file_name(&WriterSchema::parse(today).unwrap());
         assert!(
             released.contains_key(&name),
@@ -67,6 +68,7 @@ fn today_and_every_release_read_one_another() {
         let today = match kind {
             Kind::Calendly => CALENDLY_SCHEMA,
             Kind::Stripe => STRIPE_SCHEMA,
+            Kind::Booking => BOOKING_SCHEMA,
         };
         let (old, today) = (Schema::parse_str(&text).unwrap(), Schema::parse_str(today).unwrap());
         let backward = SchemaCompatibility::can_read(&old, &today);

@@ -15,6 +15,7 @@ pub mod postgres;
 pub mod process;
 pub mod prometheus;
 pub mod proxy;
+pub mod python;
 pub mod registry;
 pub mod rundir;
 pub mod sandbox;

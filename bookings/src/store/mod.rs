@@ -3,6 +3,7 @@
 mod address;
 mod apply;
 mod audit;
+mod changes;
 mod error;
 mod inspect;
 mod params;
@@ -19,8 +20,10 @@ use secrecy::{ExposeSecret, SecretString};
 use tokio_postgres::error::SqlState;
 
 pub use self::apply::{
-    Answers, Applied, CheckoutRequest, ClaimedOperation, Failure, LEASE, Report, Request, Subject, TryEnd,
+    Answers, Applied, CheckoutRequest, ClaimedOperation, ErasedBooking, Failure, LEASE, Report, Request, Subject,
+    TryEnd,
 };
+pub use self::changes::{Changes, Outbox, PendingChanges};
 pub use self::error::{StoreError, UrlError};
 pub use self::inspect::Inspection;
 pub use self::params::{CheckoutTerms, Fields};

@@ -97,6 +97,13 @@ fn session(booking_id: Uuid, operation_id: Uuid, booking: &Booking, terms: &Chec
     fields
 }
 
+/// Drops who pays. Stripe refuses a key that comes back with other fields, and then the session is looked for.
+pub(super) fn forget_person(fields: &mut Fields) -> bool {
+    let before = fields.len();
+    fields.retain(|(name, _)| name != "customer_email");
+    fields.len() != before
+}
+
 fn field(name: &str, value: impl std::fmt::Display) -> (String, String) {
     (name.to_owned(), value.to_string())
 }

@@ -1,10 +1,12 @@
 //! Kafka clients as our services need them: a producer whose send resolves with the delivery report, a consumer that
-//! commits only what is finished, and a relay that moves records from topic to topic exactly once.
+//! commits only what is finished, a relay that moves records from topic to topic exactly once, and a producer of which there
+//! is one at a time.
 
 mod client;
 mod config;
 pub mod consumer;
 mod depth;
+mod fenced;
 mod inspect;
 mod probe;
 mod producer;
@@ -18,6 +20,7 @@ mod trouble;
 pub use client::SetupError;
 pub use config::{KafkaConfig, MAX_RECORD_BYTES, SecurityProtocol};
 pub use depth::watch_depth;
+pub use fenced::{FencedError, FencedProducer, KeyedRecord};
 pub use inspect::{GroupState, GroupTrouble, Inspection, TopicFlaw, inspect};
 pub use probe::watch_brokers;
 pub use producer::{Delivered, OutgoingRecord, Producer, SendError, end_publish_span, publish_span};

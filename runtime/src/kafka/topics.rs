@@ -6,7 +6,7 @@ use std::time::Duration;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::error::RDKafkaErrorCode;
 
-use schemas::topics::TopicSpec;
+use schemas::topics::{Cleanup, TopicSpec};
 
 use super::client::{QuietContext, SetupError};
 use super::config::{KafkaConfig, MAX_RECORD_BYTES};
@@ -92,9 +92,11 @@ async fn partitions_by_topic(admin: &std::sync::Arc<AdminClient<QuietContext>>) 
     Some(topics.map(|topic| (topic.name().to_owned(), topic.partitions().len())).collect())
 }
 
+/// Compacted topics keep the partitions that they were made with: a key that moved would leave its last record behind in
+/// the old one, for good.
 fn check(config: &KafkaConfig, topics: &[TopicSpec], partitions: &HashMap<String, usize>) -> Result<(), TopicError> {
     let wanted = usize::try_from(config.partitions).unwrap_or(1);
-    for topic in topics {
+    for topic in topics.iter().filter(|topic| matches!(topic.cleanup, Cleanup::Delete { .. })) {
         if let Some(found) = partitions.get(&topic.name).copied().filter(|found| *found < wanted) {
             let problem = format!(
                 "is {}, but topic {} has {found} partitions; set TOPIC_PARTITIONS={found}, or add partitions to the topic",
@@ -108,10 +110,8 @@ fn check(config: &KafkaConfig, topics: &[TopicSpec], partitions: &HashMap<String
 
 /// What a topic is created with.
 pub(super) fn settings(config: &KafkaConfig, topic: &TopicSpec) -> Vec<(&'static str, String)> {
-    let mut settings = vec![
-        ("max.message.bytes", MAX_RECORD_BYTES.to_string()),
-        ("retention.ms", topic.retention.as_millis().to_string()),
-    ];
+    let mut settings = topic.cleanup.settings();
+    settings.push(("max.message.bytes", MAX_RECORD_BYTES.to_string()));
     // With three copies a write should survive the loss of one; with fewer it could not be written at all.
     if config.replication >= 3 {
         settings.push(("min.insync.replicas", "2".to_owned()));
@@ -165,4 +165,26 @@ fn is_transient(code: RDKafkaErrorCode) -> bool {
             | RDKafkaErrorCode::BrokerTransportFailure
             | RDKafkaErrorCode::ThrottlingQuotaExceeded
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::env::Env;
+
+    #[test]
+    fn too_few_partitions_are_told_but_of_a_compacted_topic() {
+        let env = Env::from_pairs([("KAFKA_BROKERS", "127.0.0.1:9092"), ("TOPIC_PARTITIONS", "12")]);
+        let config = KafkaConfig::from_env(&env).unwrap();
+        let spec = |name: &str, cleanup| TopicSpec { name: name.to_owned(), cleanup };
+        let time = Duration::from_hours(24);
+        let topics = [
+            spec("events", Cleanup::Delete { retention: time }),
+            spec("states", Cleanup::Compact { lag: time, tombstones: time }),
+        ];
+        let found = |events, states| HashMap::from([("events".to_owned(), events), ("states".to_owned(), states)]);
+        assert!(check(&config, &topics, &found(12, 6)).is_ok());
+        let error = check(&config, &topics, &found(6, 12)).unwrap_err().to_string();
+        assert!(error.contains("topic events has 6 partitions"), "{error}");
+    }
 }

@@ -52,6 +52,12 @@ pub const STRIPE_THROTTLE: &str = "stripe_throttle_seconds";
 pub const STRIPE_PENDING: &str = "stripe_operations_pending";
 /// Age of the oldest of them.
 pub const STRIPE_OLDEST_PENDING: &str = "stripe_operations_oldest_pending_seconds";
+/// Entries of the outbox: changes of bookings that are not published.
+pub const CHANGES_PENDING: &str = "booking_changes_pending";
+/// Age of the oldest of them.
+pub const CHANGES_OLDEST_PENDING: &str = "booking_changes_oldest_pending_seconds";
+/// Records written to the topic of changes, by `kind`.
+pub const CHANGES_PUBLISHED: &str = "booking_changes_published_total";
 /// Payments that came through our sessions, by `currency`.
 pub const PAYMENTS: &str = "payments_total";
 /// The same in minor units, by `currency`.

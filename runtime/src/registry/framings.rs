@@ -19,6 +19,7 @@ pub struct Framings {
 struct Ids {
     calendly: AtomicU64,
     stripe: AtomicU64,
+    booking: AtomicU64,
 }
 
 impl Framings {
@@ -78,6 +79,7 @@ impl Ids {
         match kind {
             Kind::Calendly => &self.calendly,
             Kind::Stripe => &self.stripe,
+            Kind::Booking => &self.booking,
         }
     }
 }

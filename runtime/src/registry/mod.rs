@@ -9,7 +9,7 @@ mod framings;
 mod keep;
 mod schemas;
 
-use ::schemas::codec::{CALENDLY_SCHEMA, Kind, STRIPE_SCHEMA};
+use ::schemas::codec::{BOOKING_SCHEMA, CALENDLY_SCHEMA, Kind, STRIPE_SCHEMA};
 use ::schemas::topics::Topics;
 
 pub use self::client::{Registry, RegistryError};
@@ -23,17 +23,25 @@ pub use self::schemas::Schemas;
 pub struct Subject {
     /// What the registry calls it: `<topic>-value`.
     pub name: String,
-    /// The kind of event.
+    /// What they are.
     pub kind: Kind,
     /// Today's schema, JSON.
     pub schema: &'static str,
 }
 
-/// The subjects of the topics that data teams read. What is in all other topics came from these, byte for byte.
+/// The subjects of the topics of events. What is in the tiers and the DLQ came from these, byte for byte.
 pub fn subjects(topics: &Topics) -> [Subject; 2] {
-    let subject = |topic: &str, kind, schema| Subject { name: format!("{topic}-value"), kind, schema };
     [
         subject(topics.calendly_events(), Kind::Calendly, CALENDLY_SCHEMA),
         subject(topics.stripe_events(), Kind::Stripe, STRIPE_SCHEMA),
     ]
+}
+
+/// The subject of the topic of bookings' states.
+pub fn booking_subject(topics: &Topics) -> Subject {
+    subject(topics.booking_changes(), Kind::Booking, BOOKING_SCHEMA)
+}
+
+fn subject(topic: &str, kind: Kind, schema: &'static str) -> Subject {
+    Subject { name: format!("{topic}-value"), kind, schema }
 }

@@ -15,25 +15,32 @@ pub const CALENDLY_SCHEMA: &str = include_str!("../../avro/calendly_event.avsc")
 /// The schema of Stripe's events, as it is written today.
 pub const STRIPE_SCHEMA: &str = include_str!("../../avro/stripe_event.avsc");
 
+/// The schema of bookings' states, as it is written today.
+pub const BOOKING_SCHEMA: &str = include_str!("../../avro/booking_state.avsc");
+
 /// Every schema that a release wrote with, today's first, for the records that are still in the topics. `released/` keeps
 /// them, each under its fingerprint; tests compare the two, and each of them with today's.
-const RELEASED: [&str; 4] = [
+const RELEASED: [&str; 6] = [
     CALENDLY_SCHEMA,
     STRIPE_SCHEMA,
+    BOOKING_SCHEMA,
     include_str!("../../released/calendly_event.db442af34a74bc54.avsc"),
     include_str!("../../released/stripe_event.f818230d19226c27.avsc"),
+    include_str!("../../released/booking_state.685a7c1c034e242e.avsc"),
 ];
 
 static KNOWN: LazyLock<Result<Vec<WriterSchema>, CodecError>> =
     LazyLock::new(|| RELEASED.into_iter().map(WriterSchema::parse).collect());
 
-/// The two kinds of event.
+/// What a value may be: one of the two kinds of event, or a state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Kind {
     /// `CalendlyEvent`
     Calendly,
     /// `StripeEvent`
     Stripe,
+    /// `BookingState`
+    Booking,
 }
 
 impl fmt::Display for Kind {
@@ -41,6 +48,7 @@ impl fmt::Display for Kind {
         f.write_str(match self {
             Self::Calendly => "CalendlyEvent",
             Self::Stripe => "StripeEvent",
+            Self::Booking => "BookingState",
         })
     }
 }
@@ -55,12 +63,13 @@ pub struct WriterSchema {
 }
 
 impl WriterSchema {
-    /// Reads a schema of an event of ours.
+    /// Reads a schema of ours.
     pub fn parse(json: &str) -> Result<Self, CodecError> {
         let schema = Schema::parse_str(json).map_err(|error| CodecError::Schema(name_of(&error)))?;
         let kind = match schema.name().map(|name| name.name.as_str()) {
             Some("CalendlyEvent") => Kind::Calendly,
             Some("StripeEvent") => Kind::Stripe,
+            Some("BookingState") => Kind::Booking,
             _ => return Err(CodecError::Schema("NotAnEvent".to_owned())),
         };
         let literal = schema.canonical_form();
@@ -68,7 +77,7 @@ impl WriterSchema {
         Ok(Self { kind, schema, fingerprint, literal_fingerprint: crc_64_avro(literal.as_bytes()) })
     }
 
-    /// Which event it describes.
+    /// What it describes.
     pub fn kind(&self) -> Kind {
         self.kind
     }
@@ -158,6 +167,7 @@ mod tests {
         let fingerprint = |kind| super::super::hex(current(kind).unwrap().fingerprint());
         assert_eq!(fingerprint(Kind::Calendly), "db442af34a74bc54");
         assert_eq!(fingerprint(Kind::Stripe), "f818230d19226c27");
+        assert_eq!(fingerprint(Kind::Booking), "685a7c1c034e242e");
     }
 
     #[test]

@@ -8,6 +8,7 @@ use tests::story::{Model, Outcome, Story};
 use tests::stripe::RefundMode;
 use tests::{Binary, Service, eventually};
 
+use crate::changes::topic_is_as_the_table;
 use crate::world::{PATIENCE, World};
 
 const HISTORIES: u64 = 300;
@@ -79,6 +80,7 @@ async fn all_is_as_told(world: &World, played: &[(Invitee, Model)]) {
     payments.sort_unstable();
     payments.dedup();
     assert_eq!(payments.len(), refunds);
+    topic_is_as_the_table(world).await;
 }
 
 #[tokio::test]

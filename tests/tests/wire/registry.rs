@@ -1,11 +1,14 @@
 //! The schema registry: a real one, and everybody who writes and reads.
 
-use schemas::codec::{self, CALENDLY_SCHEMA, STRIPE_SCHEMA};
+use std::collections::HashSet;
+
+use schemas::codec::{self, BOOKING_SCHEMA, CALENDLY_SCHEMA, STRIPE_SCHEMA};
 use schemas::{SchemaIds, WriterSchema};
 use serde_json::{Value, json};
 use tests::calendly::{Invitee, post};
 use tests::kafka::{Message, produce, run_tool, wait_for};
 use tests::proxy::Proxy;
+use tests::python::run_example;
 use tests::registry::{Registry, shared};
 use tests::sandbox::{CALENDLY_SIGNING_KEY, Env, NO_STRIPE};
 use tests::service::http_client;
@@ -134,6 +137,41 @@ async fn records_are_framed_and_everybody_reads_them() {
     // So does a deserializer that knows nothing of us.
     let read = foreign_read(&world, &world.sandbox.topic("calendly.events")).await;
     assert!(read.contains(&event_id) && read.contains(&invitee.uri), "{read}");
+}
+
+/// With what docs/DATA.md says, and no more: Confluent's deserializer for Python in the examples, Apicurio's for Java here.
+#[tokio::test]
+async fn data_teams_read_events_and_states_with_the_registrys_deserializers() {
+    let world = World::new("registry-data").await;
+    let _ingest = world.ready(Binary::Ingest).await;
+    let _processor = world.ready(Binary::Processor).await;
+    let invitees = [Invitee::random(), Invitee::random()];
+    for invitee in &invitees {
+        world.send(invitee).await;
+        world.confirmed(invitee).await;
+    }
+    let changes = world.sandbox.topic("bookings.changes");
+    let states = wait_for(world.sandbox.brokers(), &changes, PATIENCE, |found| {
+        found.iter().map(|record| &record.key).collect::<HashSet<_>>().len() == 2
+    })
+    .await;
+    assert_eq!(world.ask(&format!("schemas/ids/{}", id_of(&states[0]))).await["schema"], BOOKING_SCHEMA);
+    let level = world.ask(&format!("config/{changes}-value")).await;
+    assert_eq!(level["compatibilityLevel"], "BACKWARD_TRANSITIVE");
+
+    let (env, file) = (world.env.clone(), world.sandbox.dir().join("bookings.duckdb").display().to_string());
+    let said = blocking(move || {
+        [("bookings.py", vec![]), ("warehouse.py", vec![&file[..]])]
+            .map(|(script, args)| run_example(script, &args, &env))
+    });
+    let [told, copied] = said.await;
+    let told: Value = serde_json::from_str(&told).unwrap();
+    assert_eq!(told["by_state"], json!({ "CONFIRMED NOT_REQUIRED": 2 }), "{told}");
+    let days = told["per_day"].as_object().unwrap().values().map(|count| count.as_u64().unwrap());
+    assert_eq!(days.sum::<u64>(), 2, "{told}");
+    assert!(copied.contains(r#""bookings": "#), "{copied}");
+    let read = foreign_read(&world, &changes).await;
+    assert!(read.contains("CONFIRMED") && invitees.iter().any(|invitee| read.contains(&invitee.uri)), "{read}");
 }
 
 /// The first value of a topic, as Apicurio's Java deserializer reads it.

@@ -36,6 +36,8 @@ pub(super) struct Case<'a> {
     pub(super) booking: Booking,
     /// The row has to be written.
     pub(super) is_touched: bool,
+    /// Its person was removed, and nothing that tells of them is kept.
+    is_erased: bool,
     /// Money that was not known of before.
     turnover: Turnover,
 }
@@ -61,8 +63,23 @@ impl<'a> Case<'a> {
             ledger,
             requests,
             is_touched,
+            is_erased: false,
             turnover: Turnover::default(),
         }
+    }
+
+    /// The same for a booking whose person was removed.
+    pub(super) fn erased(mut self) -> Self {
+        self.is_erased = true;
+        self
+    }
+
+    /// Takes the person out of all that is known, whenever it became known.
+    fn forget_person(&mut self) {
+        let told =
+            self.facts.iter_mut().enumerate().filter_map(|(place, fact)| fact.kind.forget_person().then_some(place));
+        self.changed.extend(told);
+        self.ledger.iter_mut().for_each(Entry::forget_person);
     }
 
     /// Adds what the requests say, and what was set aside for this booking, to what is known.
@@ -85,6 +102,9 @@ impl<'a> Case<'a> {
         }
         if let Some(before) = before {
             self.turnover = Turnover::of(&self.facts).since(&before);
+        }
+        if self.is_erased {
+            self.forget_person();
         }
         self.booking = fold(&self.facts);
     }
@@ -165,7 +185,7 @@ impl<'a> Case<'a> {
     }
 
     /// A refund that Stripe will not make is as failed as one that it could not make.
-    fn show_refused_refund(&mut self) {
+    pub(super) fn show_refused_refund(&mut self) {
         let refused = |entry: &Entry| entry.kind == OperationKind::Refund && entry.state == OperationState::Failed;
         if self.booking.payment_status == PaymentStatus::RefundPending && self.ledger.iter().any(refused) {
             self.booking.payment_status = PaymentStatus::RefundFailed;

@@ -22,6 +22,8 @@ use crate::price::Price;
 pub(super) struct Locked {
     pub(super) reference: Option<String>,
     pub(super) created_at: Timestamp,
+    /// Its person was removed.
+    pub(super) is_erased: bool,
 }
 
 /// All that the database knows about some bookings.
@@ -44,7 +46,8 @@ pub(super) async fn lock_and_load(tx: &Transaction<'_>, ids: &[Uuid]) -> Result<
 async fn lock(tx: &Transaction<'_>, ids: &[Uuid]) -> Result<HashMap<Uuid, Locked>, StoreError> {
     let statement = tx.prepare_cached(sql::LOCK_BOOKINGS).await?;
     let rows = tx.query(&statement, &[&ids]).await?;
-    let locked = |row: &Row| (row.get(0), Locked { reference: row.get(1), created_at: row.get(2) });
+    let locked =
+        |row: &Row| (row.get(0), Locked { reference: row.get(1), created_at: row.get(2), is_erased: row.get(3) });
     Ok(rows.iter().map(locked).collect())
 }
 

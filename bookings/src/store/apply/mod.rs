@@ -6,6 +6,7 @@
 
 mod case;
 mod checkout;
+mod erase;
 mod load;
 mod names;
 mod operation;
@@ -23,6 +24,7 @@ use uuid::Uuid;
 
 use self::case::{Case, Rules};
 pub use self::checkout::CheckoutRequest;
+pub use self::erase::ErasedBooking;
 use self::load::Loaded;
 use self::names::{Found, Group, Name};
 pub use self::request::{Applied, ClaimedOperation, Failure, LEASE, Report, Request, Subject, TryEnd};
@@ -97,15 +99,21 @@ impl Store {
             }
             let booking_id = case::survivor(&group.bookings, &loaded.rows).unwrap_or_else(Uuid::now_v7);
             let others: Vec<Uuid> = group.bookings.iter().copied().filter(|id| *id != booking_id).collect();
+            // Who is one with a person that was removed is that person.
+            let is_erased = group.bookings.iter().filter_map(|id| loaded.rows.get(id)).any(|row| row.is_erased);
             if !others.is_empty() {
                 write::merge(tx, booking_id, &others).await?;
+                if is_erased {
+                    write::mark_erased(tx, &[booking_id]).await?;
+                }
             }
             let facts: Vec<Fact> = group.bookings.iter().filter_map(|id| loaded.facts.remove(id)).flatten().collect();
             let mut ledger: Vec<_> =
                 group.bookings.iter().filter_map(|id| loaded.ledgers.remove(id)).flatten().collect();
             ledger.sort_by_key(|entry| (entry.created_at, entry.id));
             let mine = group.requests.iter().filter_map(|place| Some((*place, requests.get(*place)?))).collect();
-            let mut case = Case::new(booking_id, facts, ledger, mine);
+            let case = Case::new(booking_id, facts, ledger, mine);
+            let mut case = if is_erased { case.erased() } else { case };
             let strays = group.names.iter().filter_map(|name| match name {
                 Name::Payment(intent) => looked.strays.get(intent),
                 _ => None,

@@ -154,6 +154,16 @@ impl Entry {
         }
     }
 
+    /// Drops who pays from the fields. What was sent with them is looked for before anything is sent without.
+    pub(super) fn forget_person(&mut self) {
+        if self.params.as_mut().is_some_and(params::forget_person) {
+            self.look_up |= self.attempts > 0;
+            if self.change != Change::Inserted {
+                self.change = Change::Params;
+            }
+        }
+    }
+
     fn touch(&mut self) {
         if self.change == Change::Nothing {
             self.change = Change::State;

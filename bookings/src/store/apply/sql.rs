@@ -17,7 +17,7 @@ pub(super) const FIND: &str = "SELECT 0, invitee_uri, booking_id FROM booking_in
 
 /// Locks rows, in one order for all.
 pub(super) const LOCK_BOOKINGS: &str =
-    "SELECT id, reference, created_at FROM bookings WHERE id = ANY($1) ORDER BY id FOR UPDATE";
+    "SELECT id, reference, created_at, erased_at IS NOT NULL FROM bookings WHERE id = ANY($1) ORDER BY id FOR UPDATE";
 
 /// The histories of bookings.
 pub(super) const FACTS: &str =
@@ -40,7 +40,8 @@ pub(super) const CLOCK: &str = "SELECT clock_timestamp()";
 pub(super) const PRICES: &str =
     "SELECT amount_minor, currency, event_type_uri FROM prices WHERE event_type_uri = ANY($1)";
 
-/// The computed columns. What the caller wrote stays, and `updated_at` tells of changes only.
+/// The computed columns. What the caller wrote stays, and `updated_at` tells of changes only, and in their order:
+/// transactions that wait for one another need not end in the order in which they began.
 pub(super) const WRITE_BOOKINGS: &str = "INSERT INTO bookings AS old (id, reference, invitee_uri, event_uri, event_type_uri, event_name, invitee_email, \
              invitee_name, start_time, end_time, status, payment_status, amount_minor, currency, checkout_session_id, \
              checkout_url, payment_intent_id, no_show) \
@@ -53,7 +54,8 @@ pub(super) const WRITE_BOOKINGS: &str = "INSERT INTO bookings AS old (id, refere
              start_time = excluded.start_time, end_time = excluded.end_time, status = excluded.status, \
              payment_status = excluded.payment_status, amount_minor = excluded.amount_minor, currency = excluded.currency, \
              checkout_session_id = excluded.checkout_session_id, checkout_url = excluded.checkout_url, \
-             payment_intent_id = excluded.payment_intent_id, no_show = excluded.no_show, updated_at = now() \
+             payment_intent_id = excluded.payment_intent_id, no_show = excluded.no_show, \
+             updated_at = greatest(old.updated_at, clock_timestamp()) \
              WHERE (coalesce(old.reference, excluded.reference), excluded.invitee_uri, excluded.event_uri, \
              excluded.event_type_uri, excluded.event_name, excluded.invitee_email, excluded.invitee_name, \
              excluded.start_time, excluded.end_time, excluded.status, excluded.payment_status, excluded.amount_minor, \

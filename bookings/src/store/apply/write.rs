@@ -274,6 +274,18 @@ async fn changed(tx: &Transaction<'_>, decided: &[Decided<'_>]) -> Result<(), St
     Ok(())
 }
 
+/// Marks locked bookings, so that nothing that tells of their persons is kept or published any more. Their facts are the
+/// caller's to clean; the fields of operations that have ended are read by nobody, and go here.
+pub(super) async fn mark_erased(tx: &Transaction<'_>, bookings: &[Uuid]) -> Result<(), StoreError> {
+    let marks = "UPDATE bookings SET erased_at = coalesce(erased_at, now()) WHERE id = ANY($1)";
+    let fields = "UPDATE stripe_operations SET params = '[]' \
+                  WHERE booking_id = ANY($1) AND state IN ('done', 'abandoned') AND params <> '[]'";
+    for statement in [marks, fields] {
+        tx.execute(statement, &[&bookings]).await?;
+    }
+    Ok(())
+}
+
 /// Makes several locked bookings one: everything of the others moves to the survivor, and their ids stay as aliases.
 pub(super) async fn merge(tx: &Transaction<'_>, survivor: Uuid, others: &[Uuid]) -> Result<(), StoreError> {
     for statement in [
