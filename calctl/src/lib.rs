@@ -4,6 +4,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail loudly"))]
 
 mod audit;
+mod backfill;
 mod bookings;
 mod cli;
 mod database;
@@ -65,5 +66,6 @@ async fn run(cli: Cli, env: &Env) -> anyhow::Result<()> {
         Command::Simulate(simulation) => simulate::run(env, &printer, &simulation).await,
         Command::Top(top) => top::run(env, &printer, &top).await,
         Command::Audit(window) => audit::run(env, &printer, &window).await,
+        Command::Backfill(span) => backfill::run(env, &printer, span).await,
     }
 }
