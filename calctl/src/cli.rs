@@ -7,6 +7,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
 use crate::audit::Window;
+use crate::backfill::Span;
 use crate::dlq::DlqCommand;
 use crate::simulate::Simulation;
 use crate::top::Top;
@@ -70,6 +71,14 @@ pub(crate) enum Command {
     /// Only looks: it publishes, registers and changes nothing. Exits with 1 when something fails.
     #[command(after_help = "Examples:\n  calctl doctor\n  calctl doctor --output json")]
     Doctor,
+    /// Publishes what happened at Calendly and was perhaps not delivered: bookings, cancellations, reschedules, no-shows.
+    ///
+    /// Asks Calendly's API, and publishes to `calendly.events` what its deliveries would have been, with the same ids: what
+    /// had been delivered comes twice and counts once, so a longer time than needed does no harm, nor does a second run.
+    /// A no-show that was unmarked since, and routing forms, are not told by the API. Rate limits are waited for.
+    #[command(after_help = "Examples:\n  calctl backfill --since 24h --dry-run\n  calctl backfill --since \
+                            2026-01-02T03:00:00Z --until 2026-01-03T12:00:00Z")]
+    Backfill(Span),
     /// Shows whether bookings flow, and where they are stuck: rates, lag, what waits, what is dead.
     ///
     /// Reads the services' metrics, every two seconds until Ctrl-C.

@@ -2,12 +2,26 @@
 
 use anyhow::Context;
 use runtime::env::Env;
-use runtime::kafka::KafkaConfig;
 use runtime::kafka::read::TopicReader;
+use runtime::kafka::{KafkaConfig, OutgoingRecord, Producer};
 use runtime::registry::{Registry, RegistryConfig, Schemas, subjects};
 use schemas::codec::{Framing, Kind};
+use schemas::headers::Headers;
 use schemas::ladder::RetryLadder;
 use schemas::topics::Topics;
+
+/// Publishes a record, and waits until all in-sync replicas have it.
+pub(crate) async fn deliver(
+    producer: &Producer,
+    topic: &str,
+    key: Option<&[u8]>,
+    value: &[u8],
+    headers: &Headers,
+) -> anyhow::Result<()> {
+    let pairs: Vec<_> = headers.to_pairs().into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+    producer.send(&OutgoingRecord { topic, key, value, headers: &pairs }).await?;
+    Ok(())
+}
 
 /// The brokers of `KAFKA_BROKERS`, and the names of what is there.
 pub(crate) struct Kafka {

@@ -4,6 +4,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail loudly"))]
 
 mod audit;
+mod backfill;
 mod bookings;
 mod cli;
 mod database;
@@ -78,5 +79,6 @@ async fn run(cli: Cli, env: &Env) -> anyhow::Result<()> {
         // Boxed: it holds what all of its checks hold.
         Command::Doctor => Box::pin(doctor::run(env, &printer)).await,
         Command::Audit(window) => audit::run(env, &printer, &window).await,
+        Command::Backfill(span) => backfill::run(env, &printer, span).await,
     }
 }

@@ -12,20 +12,17 @@ use serde_json::Value;
 use crate::config::{ApiConfig, below};
 use crate::error::{CalendlyError, Doubt};
 use crate::objects::{
-    ErrorBody, Invitee, NewSubscription, Page, Resource, ScheduledEvent, Subscription, SubscriptionId, User,
+    ErrorBody, Invitee, NewSubscription, Resource, ScheduledEvent, Subscription, SubscriptionId, User,
 };
 use crate::pace;
-use crate::subject::{ResourceUri, Subject};
+use crate::pages::Pages;
+use crate::subject::{ResourceUri, Scope, Subject};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// From the request to the last byte of the answer.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
 /// The first one included.
 const TRIES: u32 = 4;
-/// The most that Calendly puts on a page.
-const PER_PAGE: &str = "100";
-/// A list that goes on beyond this is a server that does not stop.
-const MAX_PAGES: usize = 1000;
 /// Of Calendly's words, in characters.
 const MAX_WORDS: usize = 300;
 
@@ -48,6 +45,9 @@ pub struct EventFilter<'a> {
     pub from: Option<Timestamp>,
     /// Those that begin before this time.
     pub until: Option<Timestamp>,
+    /// Asks by the user or the group alone. Beside the organization they are for its administrators; alone, a user is the
+    /// token's owner, whose meetings in other organizations are listed as well.
+    pub alone: bool,
 }
 
 impl Calendly {
@@ -73,7 +73,7 @@ impl Calendly {
     pub async fn subscriptions(&self, subject: &Subject) -> Result<Vec<Subscription>, CalendlyError> {
         let mut query = of_subject(subject);
         query.push(("scope", subject.scope().as_str().to_owned()));
-        self.list("list subscriptions", &["webhook_subscriptions"], &query).await
+        Pages::new(self, "list subscriptions", &["webhook_subscriptions"], query).all().await
     }
 
     /// One subscription.
@@ -98,44 +98,27 @@ impl Calendly {
         self.send("delete subscription", request, Doubt::MayBeDone).await.map(drop)
     }
 
-    /// Meetings, in the order of their begin.
-    pub async fn scheduled_events(&self, filter: &EventFilter<'_>) -> Result<Vec<ScheduledEvent>, CalendlyError> {
+    /// Meetings, in the order of their begin, cancelled ones included.
+    ///
+    /// Not filtered by status: nothing leaves such a list while it is read, so no page can lack what was on it.
+    pub fn scheduled_events(&self, filter: &EventFilter<'_>) -> Pages<ScheduledEvent> {
         let mut query = of_subject(filter.subject);
+        query.retain(|(name, _)| {
+            !filter.alone || filter.subject.scope() == Scope::Organization || *name != "organization"
+        });
         query.push(("sort", "start_time:asc".to_owned()));
         query.extend(filter.from.map(|time| ("min_start_time", time.to_string())));
         query.extend(filter.until.map(|time| ("max_start_time", time.to_string())));
-        self.list("list scheduled events", &["scheduled_events"], &query).await
+        Pages::new(self, "list scheduled events", &["scheduled_events"], query)
     }
 
     /// Everybody who booked a meeting, those who cancelled included.
-    pub async fn invitees(&self, event: &ScheduledEvent) -> Result<Vec<Invitee>, CalendlyError> {
+    pub fn invitees(&self, event: &ScheduledEvent) -> Pages<Invitee> {
         let id = event.uri.rsplit('/').next().unwrap_or_default();
-        self.list("list invitees", &["scheduled_events", id, "invitees"], &[]).await
+        Pages::new(self, "list invitees", &["scheduled_events", id, "invitees"], Vec::new())
     }
 
-    async fn list<T: DeserializeOwned>(
-        &self,
-        operation: &'static str,
-        path: &[&str],
-        filter: &[(&str, String)],
-    ) -> Result<Vec<T>, CalendlyError> {
-        let mut all = Vec::new();
-        let mut token: Option<String> = None;
-        for _ in 0..MAX_PAGES {
-            let mut query = filter.to_vec();
-            query.push(("count", PER_PAGE.to_owned()));
-            query.extend(token.take().map(|token| ("page_token", token)));
-            let page: Page<T> = self.get(operation, path, &query).await?;
-            all.extend(page.collection);
-            match page.pagination.next_page_token {
-                Some(next) if !next.is_empty() => token = Some(next),
-                _ => return Ok(all),
-            }
-        }
-        Err(CalendlyError::Unreadable { operation, problem: "the list does not end" })
-    }
-
-    async fn get<T: DeserializeOwned>(
+    pub(crate) async fn get<T: DeserializeOwned>(
         &self,
         operation: &'static str,
         path: &[&str],

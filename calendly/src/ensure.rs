@@ -42,6 +42,17 @@ pub enum Outcome {
     Created,
     /// There was a wrong one.
     Replaced,
+    /// A disabled one that is to be kept has our address, and Calendly allows no second: there is no right one.
+    Blocked,
+}
+
+/// How to treat what is there.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Manner {
+    /// Makes a new one though there is a right one: the only way to give it another signing key.
+    pub renew: bool,
+    /// Keeps disabled ones. Each marks a gap, and is to be deleted when what it did not deliver has been fetched.
+    pub keep_disabled: bool,
 }
 
 /// How it is now.
@@ -49,8 +60,10 @@ pub enum Outcome {
 pub struct Ensured {
     /// What was done to get there.
     pub outcome: Outcome,
-    /// The right one; none in a preview that would create it.
+    /// The right one; none in a preview that would create it, and when it is blocked.
     pub subscription: Option<Subscription>,
+    /// Disabled ones that are kept.
+    pub kept: Vec<Subscription>,
     /// URIs of what was deleted.
     pub deleted: Vec<String>,
     /// What should have been deleted. It delivers the same happenings once more, which is harmless.
@@ -115,30 +128,31 @@ pub async fn preview(client: &Calendly, wish: &Wish, renew: bool) -> Result<Ensu
         (None, false) => Outcome::Replaced,
     };
     let deleted = wrong.into_iter().map(|one| one.uri).collect();
-    Ok(Ensured { outcome, subscription: right, deleted, left: Vec::new() })
+    Ok(Ensured { outcome, subscription: right, kept: Vec::new(), deleted, left: Vec::new() })
 }
 
-/// Sees to it that there is one right subscription with the wish's address, and no other with that address.
+/// Sees to it that there is one right subscription with the wish's address, and no other with that address but disabled
+/// ones that are kept.
 ///
-/// `renew` makes a new one though there is a right one: the only way to give it another signing key. The new one is made
-/// before the old is deleted, so nothing is missed, unless Calendly refuses a second one with the same address: then
-/// there is a gap of one request.
+/// The new one is made before the old is deleted, so nothing is missed, unless Calendly refuses a second one with the
+/// same address: then there is a gap of one request.
 pub async fn ensure(
     client: &Calendly,
     wish: &Wish,
     signing_key: &SecretString,
-    renew: bool,
+    manner: Manner,
 ) -> Result<Ensured, CalendlyError> {
-    let mut attempt = Attempt { client, wish, signing_key, deleted: Vec::new(), left: Vec::new() };
+    let mut attempt = Attempt { client, wish, signing_key, kept: Vec::new(), deleted: Vec::new(), left: Vec::new() };
     let mut condemned = BTreeSet::new();
     let mut perhaps_created = false;
     let mut round = 0;
     loop {
         let all = client.subscriptions(&wish.subject).await?;
-        if renew && round == 0 {
+        if manner.renew && round == 0 {
             condemned = all.iter().map(|one| one.uri.clone()).collect();
         }
         let Found { right, wrong } = wish.sort(all, &condemned);
+        let wrong = attempt.keep(wrong, manner);
         if let Some(right) = right {
             attempt.delete(&wrong).await;
             return Ok(attempt.ended(right, perhaps_created));
@@ -151,28 +165,58 @@ pub async fn ensure(
             Err(error) => error,
         };
         perhaps_created |= error.doubt() == Doubt::MayBeDone;
-        let look_again = perhaps_created || matches!(error, CalendlyError::Exists { .. });
+        let taken = matches!(error, CalendlyError::Exists { .. });
         round += 1;
-        if !look_again || round == ROUNDS {
+        // Looked at twice, since somebody else may just have made the right one.
+        if taken && round > 1 && !attempt.kept.is_empty() {
+            return Ok(attempt.blocked());
+        }
+        if !(perhaps_created || taken) || round == ROUNDS {
             return Err(error);
         }
         tokio::time::sleep(pace::pause(round, rand::random())).await;
     }
 }
 
+/// Deletes subscriptions, whatever they are. Gives what could not be deleted; one that is gone already counts as deleted.
+pub async fn remove(client: &Calendly, subscriptions: &[Subscription]) -> Vec<Leftover> {
+    let mut left = Vec::new();
+    for Subscription { uri, .. } in subscriptions {
+        let deleted = match uri.parse::<SubscriptionId>() {
+            Ok(id) => client.delete_subscription(&id).await,
+            Err(problem) => Err(CalendlyError::Unreadable { operation: "delete subscription", problem }),
+        };
+        match deleted {
+            // Somebody else was faster.
+            Ok(()) | Err(CalendlyError::NotFound { .. }) => {}
+            Err(error) => left.push(Leftover { uri: uri.clone(), error }),
+        }
+    }
+    left
+}
+
 struct Attempt<'a> {
     client: &'a Calendly,
     wish: &'a Wish,
     signing_key: &'a SecretString,
+    kept: Vec<Subscription>,
     deleted: Vec<String>,
     left: Vec<Leftover>,
 }
 
 impl Attempt<'_> {
+    /// Puts aside what is to be kept; gives the rest.
+    fn keep(&mut self, wrong: Vec<Subscription>, manner: Manner) -> Vec<Subscription> {
+        let is_kept = |one: &Subscription| manner.keep_disabled && one.state == State::Disabled;
+        let (kept, rest) = wrong.into_iter().partition(is_kept);
+        self.kept = kept;
+        rest
+    }
+
     /// Makes a new one, first beside the wrong ones, and in their place if that is refused.
     async fn create(&mut self, wrong: &[Subscription]) -> Result<Subscription, CalendlyError> {
         let mut events = self.wish.events.clone();
-        events.extend(wrong.iter().flat_map(|one| one.events.iter().cloned()));
+        events.extend(wrong.iter().chain(&self.kept).flat_map(|one| one.events.iter().cloned()));
         let new = NewSubscription::new(&self.wish.url, &events, &self.wish.subject, self.signing_key);
         match self.client.create_subscription(&new).await {
             Err(CalendlyError::Exists { .. }) if !wrong.is_empty() => {
@@ -184,32 +228,30 @@ impl Attempt<'_> {
     }
 
     async fn delete(&mut self, wrong: &[Subscription]) {
-        for Subscription { uri, .. } in wrong {
-            if self.deleted.contains(uri) {
-                continue;
-            }
-            self.left.retain(|left| left.uri != *uri);
-            let operation = "delete subscription";
-            let deleted = match uri.parse::<SubscriptionId>() {
-                Ok(id) => self.client.delete_subscription(&id).await,
-                Err(problem) => Err(CalendlyError::Unreadable { operation, problem }),
-            };
-            match deleted {
-                // Somebody else was faster.
-                Ok(()) | Err(CalendlyError::NotFound { .. }) => self.deleted.push(uri.clone()),
-                Err(error) => self.left.push(Leftover { uri: uri.clone(), error }),
-            }
-        }
+        let due: Vec<Subscription> = wrong.iter().filter(|one| !self.deleted.contains(&one.uri)).cloned().collect();
+        self.left.retain(|left| due.iter().all(|one| one.uri != left.uri));
+        let left = remove(self.client, &due).await;
+        let is_deleted = |one: &&Subscription| left.iter().all(|left| left.uri != one.uri);
+        self.deleted.extend(due.iter().filter(is_deleted).map(|one| one.uri.clone()));
+        self.left.extend(left);
     }
 
     fn ended(self, subscription: Subscription, created: bool) -> Ensured {
-        let Self { deleted, left, .. } = self;
-        let outcome = match (created, deleted.is_empty() && left.is_empty()) {
+        let outcome = match (created, self.deleted.is_empty() && self.left.is_empty() && self.kept.is_empty()) {
             (false, _) => Outcome::Unchanged,
             (true, true) => Outcome::Created,
             (true, false) => Outcome::Replaced,
         };
-        Ensured { outcome, subscription: Some(subscription), deleted, left }
+        self.with(outcome, Some(subscription))
+    }
+
+    fn blocked(self) -> Ensured {
+        self.with(Outcome::Blocked, None)
+    }
+
+    fn with(self, outcome: Outcome, subscription: Option<Subscription>) -> Ensured {
+        let Self { kept, deleted, left, .. } = self;
+        Ensured { outcome, subscription, kept, deleted, left }
     }
 }
 

@@ -108,6 +108,11 @@ pub(crate) enum Doubt {
 }
 
 impl CalendlyError {
+    /// Whether the same request may succeed later, without anybody changing anything.
+    pub fn may_pass(&self) -> bool {
+        self.doubt() != Doubt::Answered
+    }
+
     pub(crate) fn doubt(&self) -> Doubt {
         match self {
             Self::Unreachable { .. } | Self::RateLimited { .. } => Doubt::NotDone,

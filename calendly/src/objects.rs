@@ -71,6 +71,9 @@ pub struct Subscription {
     /// When it was made.
     #[serde(default, deserialize_with = "time_if_readable")]
     pub created_at: Option<Timestamp>,
+    /// When it last changed, such as into a disabled one.
+    #[serde(default, skip_serializing, deserialize_with = "time_if_readable")]
+    pub updated_at: Option<Timestamp>,
     /// Since when deliveries have been failing; after 24 hours of that it is disabled.
     #[serde(default, deserialize_with = "time_if_readable")]
     pub retry_started_at: Option<Timestamp>,

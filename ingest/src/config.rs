@@ -169,6 +169,9 @@ mod tests {
             ("CALENDLY_API_BASE", "calendly"),
             ("CALENDLY_SCOPE", "everybody"),
             ("CALENDLY_WATCH_INTERVAL", "0s"),
+            ("CALENDLY_BACKFILL", "0s"),
+            ("CALENDLY_BACKFILL", "never"),
+            ("CALENDLY_BACKFILL", "721h"),
         ] {
             let mut pairs = complete();
             pairs.retain(|(other, _)| *other != name);

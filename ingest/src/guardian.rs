@@ -1,77 +1,65 @@
-//! Keeps Calendly's subscription to our webhook as it should be, and tells how it is.
+//! Keeps Calendly's subscription to our webhook as it should be, tells how it is, and fetches what it did not deliver.
 //!
 //! Calendly disables a subscription that has failed for 24 hours and tells nobody. Every replica looks after it: see
-//! [`calendly::ensure`] for why that is harmless.
+//! [`calendly::ensure`] for why that is harmless. A disabled one stays until what it did not deliver is published, so
+//! whoever dies meanwhile leaves a mark of the gap at Calendly (decision 39).
 
-use std::collections::BTreeSet;
-use std::mem::{Discriminant, discriminant};
-use std::sync::Arc;
+mod config;
+mod fill;
+mod gap;
+mod told;
+
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
-use calendly::{
-    ApiConfig, Calendly, CalendlyError, EVENTS, Ensured, Outcome, ScopeChoice, State, Subscription, Url, Wish,
-    callback_url, ensure,
-};
+use calendly::{Calendly, CalendlyError, EVENTS, Ensured, Gap, Manner, Outcome, Wish, ensure, remove};
 use jiff::Timestamp;
-use runtime::env::{ConfigError, Env};
-use runtime::metrics::{CALENDLY_SUBSCRIPTION_ACTIVE, CALENDLY_SUBSCRIPTION_CHECKS, CALENDLY_SUBSCRIPTION_FAILING};
 use runtime::shutdown::Shutdown;
-use secrecy::SecretString;
+
+pub(crate) use self::config::FirstKey;
+pub use self::config::GuardianConfig;
+use self::fill::{FillError, fill};
+use self::gap::Past;
+use self::told::{Told, tell_left};
+use crate::publish::Publisher;
 
 /// After a look that failed; doubles up to the interval.
 const FIRST_PAUSE: Duration = Duration::from_secs(2);
 
-/// What the guardian has to know.
-#[derive(Clone, Debug)]
-pub struct GuardianConfig {
-    api: ApiConfig,
-    url: Url,
-    scope: ScopeChoice,
-    interval: Duration,
-}
-
-impl GuardianConfig {
-    /// Reads it; none unless both `CALENDLY_TOKEN` and `PUBLIC_URL` are set.
-    pub(crate) fn from_env(env: &Env) -> Result<Option<Self>, ConfigError> {
-        let (api, url) = (ApiConfig::from_env(env)?, callback_url(env)?);
-        let scope = ScopeChoice::from_env(env)?;
-        let interval = env.duration("CALENDLY_WATCH_INTERVAL", Duration::from_mins(5))?;
-        Ok(api.zip(url).map(|(api, url)| Self { api, url, scope, interval }))
-    }
-}
-
-/// The key that a new subscription gets: the first of `CALENDLY_SIGNING_KEYS`, also after a SIGHUP.
-#[derive(Clone)]
-pub(crate) struct FirstKey(Arc<ArcSwap<SecretString>>);
-
-impl FirstKey {
-    /// None of no keys, which the configuration does not let pass.
-    pub(crate) fn of(keys: &[SecretString]) -> Option<Self> {
-        keys.first().map(|key| Self(Arc::new(ArcSwap::from_pointee(key.clone()))))
-    }
-
-    pub(crate) fn replace(&self, keys: &[SecretString]) {
-        if let Some(key) = keys.first() {
-            self.0.store(Arc::new(key.clone()));
-        }
-    }
-}
-
 /// Looks at the subscription at once, and then every `CALENDLY_WATCH_INTERVAL` until shutdown.
-pub(crate) async fn guard(config: GuardianConfig, key: FirstKey, shutdown: Shutdown) {
+pub(crate) async fn guard(config: GuardianConfig, key: FirstKey, publisher: Publisher, shutdown: Shutdown) {
     let client = match Calendly::new(&config.api) {
         Ok(client) => client,
         Err(error) => return tracing::error!(%error, "Calendly's subscription is not watched: no HTTP client"),
     };
-    let mut wish = None;
-    let mut told = Told::default();
+    let interval = config.interval;
+    let mut guardian = Guardian::new(config, client, key);
     let mut pause = FIRST_PAUSE;
     loop {
-        // Not cut short by a shutdown: it may be between deleting and creating.
-        let looked = look(&client, &config, &key, &mut wish).await;
-        told.tell(&looked);
-        let wait = if looked.is_ok() { config.interval } else { pause.min(config.interval) };
+        let looked = {
+            let mut looking = std::pin::pin!(guardian.look());
+            tokio::select! {
+                looked = &mut looking => looked,
+                () = shutdown.cancelled() => {
+                    // The spool closes when nobody has it any more. The look goes on: it may be between deleting and
+                    // creating.
+                    drop(publisher);
+                    let _ = looking.await;
+                    return;
+                }
+            }
+        };
+        // Cut short: what marks the gap stays as it is.
+        let settled = match &looked {
+            Ok(ensured) => tokio::select! {
+                next = guardian.settle(ensured, &publisher) => next,
+                () = shutdown.cancelled() => return,
+            },
+            Err(_) => Next::Later,
+        };
+        if settled == Next::AtOnce {
+            continue;
+        }
+        let wait = if looked.is_ok() { interval } else { pause.min(interval) };
         pause = if looked.is_ok() { FIRST_PAUSE } else { wait * 2 };
         // A little apart from the other replicas.
         let wait = wait.mul_f64(rand::random_range(0.9..=1.0));
@@ -82,98 +70,84 @@ pub(crate) async fn guard(config: GuardianConfig, key: FirstKey, shutdown: Shutd
     }
 }
 
-async fn look(
-    client: &Calendly,
-    config: &GuardianConfig,
-    key: &FirstKey,
-    known: &mut Option<Wish>,
-) -> Result<Ensured, CalendlyError> {
-    let wish = if let Some(wish) = known {
-        &*wish
-    } else {
-        let subject = config.scope.resolve(client).await?;
-        let events: BTreeSet<String> = EVENTS.map(str::to_owned).into();
-        &*known.insert(Wish { url: config.url.clone(), subject, events })
-    };
-    let key = key.0.load_full();
-    ensure(client, wish, &key, false).await
+/// When to look again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Next {
+    AtOnce,
+    Later,
 }
 
-/// What the log has said already.
-#[derive(Default)]
-struct Told {
-    failure: Option<Discriminant<CalendlyError>>,
-    failing: bool,
+struct Guardian {
+    config: GuardianConfig,
+    client: Calendly,
+    key: FirstKey,
+    wish: Option<Wish>,
+    past: Past,
+    /// What is known to be missing.
+    open: Option<Gap>,
+    /// Nothing more can be fetched for those that are in the way, so they may go.
+    unblock: bool,
+    told: Told,
 }
 
-impl Told {
-    fn tell(&mut self, looked: &Result<Ensured, CalendlyError>) {
-        let outcome = match looked {
-            Ok(Ensured { outcome: Outcome::Unchanged, .. }) => "unchanged",
-            Ok(Ensured { outcome: Outcome::Created | Outcome::Replaced, .. }) => "created",
-            Err(_) => "failed",
+impl Guardian {
+    fn new(config: GuardianConfig, client: Calendly, key: FirstKey) -> Self {
+        let (past, told) = (Past::default(), Told::new());
+        Self { config, client, key, wish: None, past, open: None, unblock: false, told }
+    }
+
+    async fn look(&mut self) -> Result<Ensured, CalendlyError> {
+        let looked = self.ensure().await;
+        self.told.tell(&looked);
+        looked
+    }
+
+    async fn ensure(&mut self) -> Result<Ensured, CalendlyError> {
+        let wish = if let Some(wish) = self.wish.take() {
+            wish
+        } else {
+            let subject = self.config.scope.resolve(&self.client).await?;
+            Wish { url: self.config.url.clone(), subject, events: EVENTS.map(str::to_owned).into() }
         };
-        metrics::counter!(CALENDLY_SUBSCRIPTION_CHECKS, "outcome" => outcome).increment(1);
-        match looked {
-            Ok(ensured) => self.tell_found(ensured),
-            Err(error) => {
-                if rules_out(error) {
-                    metrics::gauge!(CALENDLY_SUBSCRIPTION_ACTIVE).set(0.0);
+        let keep_disabled = self.config.look_back.is_some() && !std::mem::take(&mut self.unblock);
+        let key = self.key.current();
+        let wish = self.wish.insert(wish);
+        ensure(&self.client, wish, &key, Manner { renew: false, keep_disabled }).await
+    }
+
+    /// Fetches what is missing, then removes what marked it.
+    async fn settle(&mut self, ensured: &Ensured, publisher: &Publisher) -> Next {
+        let Some(look_back) = self.config.look_back else { return Next::Later };
+        let now = Timestamp::now();
+        if let Some(gap) = self.past.gap(ensured, look_back, now) {
+            self.open = Some(self.open.map_or(gap, |open| open.joined(gap)));
+        }
+        self.past.saw(ensured, now);
+        let is_blocked = ensured.outcome == Outcome::Blocked;
+        if let Some(gap) = self.open {
+            match self.fill(gap, publisher).await {
+                Ok(()) => {
+                    self.open = None;
+                    self.past.filled(ensured, now);
                 }
-                if self.failure.replace(discriminant(error)) != Some(discriminant(error)) {
-                    tracing::warn!(%error, "Calendly's subscription cannot be looked after");
-                }
+                // What Calendly will not tell is no reason to go without deliveries.
+                Err(FillError::Calendly(error)) if is_blocked && !error.may_pass() => {}
+                Err(_) => return Next::Later,
             }
         }
+        if is_blocked {
+            self.unblock = true;
+            return Next::AtOnce;
+        }
+        tell_left(&remove(&self.client, &ensured.kept).await);
+        Next::Later
     }
 
-    fn tell_found(&mut self, ensured: &Ensured) {
-        if self.failure.take().is_some() {
-            tracing::info!("Calendly's subscription is looked after again");
-        }
-        let subscription = ensured.subscription.as_ref();
-        if ensured.outcome != Outcome::Unchanged {
-            let uri = subscription.map(|one| one.uri.as_str());
-            tracing::warn!(
-                uri,
-                replaced = ensured.deleted.len(),
-                "Calendly's subscription was missing, disabled or wrong; there is a new one"
-            );
-        }
-        for left in &ensured.left {
-            tracing::warn!(uri = left.uri, error = %left.error, "an old subscription cannot be deleted; it does no harm");
-        }
-        let active = subscription.is_some_and(|one| one.state == State::Active);
-        metrics::gauge!(CALENDLY_SUBSCRIPTION_ACTIVE).set(if active { 1.0 } else { 0.0 });
-        let failing = subscription.and_then(failing_since);
-        metrics::gauge!(CALENDLY_SUBSCRIPTION_FAILING).set(failing.map_or(0.0, |since| since.as_secs_f64()));
-        if failing.is_some() && !self.failing {
-            tracing::warn!("Calendly's deliveries are failing; after 24 hours of that it disables the subscription");
-        }
-        self.failing = failing.is_some();
-    }
-}
-
-/// How long deliveries have been failing, if they are. A clock behind Calendly's must not hide it.
-fn failing_since(subscription: &Subscription) -> Option<Duration> {
-    let since = subscription.retry_started_at?;
-    let long = Duration::try_from(Timestamp::now().duration_since(since)).unwrap_or_default();
-    Some(long.max(Duration::from_secs(1)))
-}
-
-/// Whether such an answer means that there is no right subscription. Of others nobody knows; the last look stands.
-fn rules_out(error: &CalendlyError) -> bool {
-    match error {
-        CalendlyError::Plan { .. }
-        | CalendlyError::Exists { .. }
-        | CalendlyError::NotFound { .. }
-        | CalendlyError::Refused { .. } => true,
-        CalendlyError::Unreachable { .. }
-        | CalendlyError::Broken { .. }
-        | CalendlyError::RateLimited { .. }
-        | CalendlyError::Server { .. }
-        | CalendlyError::Token { .. }
-        | CalendlyError::Forbidden { .. }
-        | CalendlyError::Unreadable { .. } => false,
+    async fn fill(&mut self, gap: Gap, publisher: &Publisher) -> Result<(), FillError> {
+        let Some(wish) = &self.wish else { return Ok(()) };
+        self.told.tell_open(&gap);
+        let filled = fill(&self.client, &wish.subject, gap, publisher).await;
+        self.told.tell_filled(&filled);
+        filled.map(drop)
     }
 }

@@ -4,13 +4,14 @@ mod durable;
 mod link;
 mod quarantine;
 
+use ::calendly::Missed;
 use jiff::Timestamp;
 use runtime::registry::Framings;
 use schemas::codec::Kind;
-use schemas::headers::{EventHeaders, Headers};
+use schemas::headers::Headers;
 use schemas::ladder::ErrorClass;
 use schemas::topics::Topics;
-use schemas::{InvalidPayload, calendly, codec, stripe};
+use schemas::{EventRecord, InvalidPayload, calendly, stripe};
 use tracing::Span;
 
 pub(crate) use self::durable::Durable;
@@ -47,15 +48,6 @@ pub struct Publisher {
     topics: Topics,
 }
 
-/// A delivery that is ready to be sent.
-struct Outgoing<'a> {
-    topic: &'a str,
-    key: String,
-    event_id: String,
-    event_type: String,
-    value: Vec<u8>,
-}
-
 impl Publisher {
     /// A publisher onto these topics.
     pub(crate) fn new(durable: Durable, topics: Topics) -> Self {
@@ -71,19 +63,34 @@ impl Publisher {
         received_at: Timestamp,
         traceparent: String,
     ) -> Result<Published, PublishError> {
-        let parsed = match calendly::Delivery::parse(delivery.body()) {
-            Ok(parsed) => parsed,
-            Err(invalid) => {
-                let topic = self.topics.calendly_events();
-                return self.quarantine(delivery.body(), topic, invalid, received_at, traceparent).await;
-            }
-        };
-        let (key, event_id) = (parsed.partition_key(), parsed.event_id().to_string());
-        let event = parsed.into_event(received_at);
-        let value = codec::encode_calendly_as(&event, self.framings.get(Kind::Calendly))?;
+        self.calendly_body(delivery.body(), Headers::default(), received_at, traceparent).await
+    }
+
+    /// Publishes what Calendly's API told instead of a delivery that did not come: Calendly is asked over TLS with our
+    /// token, so it is as authentic as one.
+    pub(crate) async fn missed(
+        &self,
+        missed: &Missed,
+        received_at: Timestamp,
+        traceparent: String,
+    ) -> Result<Published, PublishError> {
+        self.calendly_body(missed.body().as_bytes(), Headers::backfilled(), received_at, traceparent).await
+    }
+
+    async fn calendly_body(
+        &self,
+        body: &[u8],
+        marks: Headers,
+        received_at: Timestamp,
+        traceparent: String,
+    ) -> Result<Published, PublishError> {
         let topic = self.topics.calendly_events();
-        let outgoing = Outgoing { topic, key, event_id, event_type: event.event_type, value };
-        self.send(outgoing, received_at, traceparent).await
+        let parsed = match calendly::Delivery::parse(body) {
+            Ok(parsed) => parsed,
+            Err(invalid) => return self.quarantine(body, topic, invalid, received_at, traceparent).await,
+        };
+        let record = parsed.into_record(received_at, traceparent, self.framings.get(Kind::Calendly))?;
+        self.send(topic, record, marks).await
     }
 
     /// Publishes a Stripe delivery.
@@ -98,23 +105,14 @@ impl Publisher {
             Ok(parsed) => parsed,
             Err(invalid) => return self.quarantine(delivery.body(), topic, invalid, received_at, traceparent).await,
         };
-        let (key, event_id) = (parsed.partition_key(), parsed.event_id().to_owned());
-        let event = parsed.into_event(received_at);
-        let value = codec::encode_stripe_as(&event, self.framings.get(Kind::Stripe))?;
-        let outgoing = Outgoing { topic, key, event_id, event_type: event.event_type, value };
-        self.send(outgoing, received_at, traceparent).await
+        let record = parsed.into_record(received_at, traceparent, self.framings.get(Kind::Stripe))?;
+        self.send(topic, record, Headers::default()).await
     }
 
-    async fn send(
-        &self,
-        outgoing: Outgoing<'_>,
-        received_at: Timestamp,
-        traceparent: String,
-    ) -> Result<Published, PublishError> {
-        let Outgoing { topic, key, event_id, event_type, value } = outgoing;
-        Span::current().record("event_id", &event_id).record("event_type", &event_type);
-        let event = EventHeaders { event_id, event_type, received_at, traceparent };
-        let place = self.store(topic, key, value, &Headers { event: Some(event), ..Headers::default() }).await?;
+    async fn send(&self, topic: &str, record: EventRecord, marks: Headers) -> Result<Published, PublishError> {
+        let EventRecord { key, value, headers } = record;
+        Span::current().record("event_id", &headers.event_id).record("event_type", &headers.event_type);
+        let place = self.store(topic, key, value, &Headers { event: Some(headers), ..marks }).await?;
         Ok(Published::Event(place))
     }
 

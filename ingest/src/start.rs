@@ -78,7 +78,8 @@ pub async fn serve(env: Env, config: Config, listeners: Listeners, shutdown: Shu
         budget: config.spool_after,
         framings: framings.clone(),
     };
-    let router = routes::router(&config, verifiers, &Publisher::new(durable, topics.clone()));
+    let publisher = Publisher::new(durable, topics.clone());
+    let router = routes::router(&config, verifiers, &publisher);
     let addr = listeners.public.local_addr()?;
     let (stop, stop_draining) = (shutdown.child(), Shutdown::new());
     let draining = tokio::spawn(drain(spool, producer.clone(), link, framings, stop_draining.clone()));
@@ -91,11 +92,13 @@ pub async fn serve(env: Env, config: Config, listeners: Listeners, shutdown: Shu
         // Said only now, so that a wrong configuration leaves its one line and no other.
         tracing::info!(%addr, "listening");
         if let Some((guardian, key)) = config.guardian.zip(first_key) {
-            tokio::spawn(guard(guardian, key, stop.clone()));
+            tokio::spawn(guard(guardian, key, publisher.clone(), stop.clone()));
         }
     } else {
         stop.trigger();
     }
+    // The spool closes when nobody has it any more.
+    drop(publisher);
     // In this order: no request, then nothing more from the spool, then nothing more to Kafka, then the file.
     let served = serving.await;
     stop_draining.trigger();

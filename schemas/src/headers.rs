@@ -41,7 +41,11 @@ pub mod names {
     /// that export spans, and foreign to everything else.
     pub const FAILED_TRACEPARENT: &str = "failed-traceparent";
 
-    /// Every name above but the last, in that order.
+    /// `true` on an event that was not delivered but fetched from Calendly's API afterwards. Foreign to the services, which
+    /// pass it on.
+    pub const BACKFILLED: &str = "backfilled";
+
+    /// Every name above but the last two, in that order.
     pub const ALL: [&str; 13] = [
         EVENT_ID,
         EVENT_TYPE,
@@ -116,6 +120,12 @@ pub struct Headers {
 }
 
 impl Headers {
+    /// The mark of an event that was fetched, since its delivery did not come.
+    pub fn backfilled() -> Self {
+        let mark = (names::BACKFILLED.to_owned(), b"true".to_vec());
+        Self { event: None, retry: None, other: vec![mark] }
+    }
+
     /// Reads the headers of a record, whoever wrote them; never fails. When a name repeats the last value wins.
     pub fn parse<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a [u8])>) -> Self {
         let mut ours = Ours::default();

@@ -3,9 +3,9 @@
 //! It was verified before it came into the DLQ, and it never was in an event topic. So it goes to the one that it was
 //! meant for, as ingest would have sent it: the data teams have not seen it yet.
 
+use jiff::Timestamp;
 use schemas::codec::{Framing, Kind};
-use schemas::headers::EventHeaders;
-use schemas::{CodecError, InvalidPayload, Topics, calendly, codec, stripe};
+use schemas::{CodecError, EventRecord, InvalidPayload, Topics, calendly, stripe};
 
 /// Why a body cannot be taken in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -20,13 +20,6 @@ pub(crate) enum Unfit {
 pub(crate) enum Parsed<'a> {
     Calendly(Box<calendly::Delivery<'a>>),
     Stripe(stripe::Delivery<'a>),
-}
-
-/// An event as it goes to its topic.
-pub(crate) struct Ready {
-    pub(crate) key: String,
-    pub(crate) value: Vec<u8>,
-    pub(crate) headers: EventHeaders,
 }
 
 /// Reads a body that was meant for a topic.
@@ -49,23 +42,16 @@ impl Parsed<'_> {
         }
     }
 
-    /// The event with the headers that it had in the DLQ, but for its own id and type.
-    pub(crate) fn ready(self, before: EventHeaders, framing: Framing) -> Result<Ready, CodecError> {
-        let received_at = before.received_at;
-        let (key, event_id, event_type, value) = match self {
-            Self::Calendly(delivery) => {
-                let key = delivery.partition_key();
-                let event = delivery.into_event(received_at);
-                let value = codec::encode_calendly_as(&event, framing)?;
-                (key, event.event_id.to_string(), event.event_type, value)
-            }
-            Self::Stripe(delivery) => {
-                let key = delivery.partition_key();
-                let event = delivery.into_event(received_at);
-                let value = codec::encode_stripe_as(&event, framing)?;
-                (key, event.event_id, event.event_type, value)
-            }
-        };
-        Ok(Ready { key, value, headers: EventHeaders { event_id, event_type, ..before } })
+    /// The event, taken when its body was.
+    pub(crate) fn record(
+        self,
+        received_at: Timestamp,
+        traceparent: String,
+        framing: Framing,
+    ) -> Result<EventRecord, CodecError> {
+        match self {
+            Self::Calendly(delivery) => delivery.into_record(received_at, traceparent, framing),
+            Self::Stripe(delivery) => delivery.into_record(received_at, traceparent, framing),
+        }
     }
 }

@@ -11,8 +11,8 @@ use anyhow::{Context, bail};
 use jiff::Timestamp;
 use runtime::env::Env;
 use runtime::kafka::read::{Span, Start};
-use runtime::kafka::{OutgoingRecord, Producer, Record};
-use schemas::headers::{EventHeaders, Headers};
+use runtime::kafka::{Producer, Record};
+use schemas::headers::Headers;
 use schemas::replay::{LetterId, Replay as Marks};
 use serde::Serialize;
 use tokio::time::MissedTickBehavior;
@@ -21,7 +21,7 @@ use super::args::Replay;
 use super::letter::{self, Letter};
 use super::plan::{Rules, Step, step};
 use super::{Found, earlier, find, reingest};
-use crate::kafka::Kafka;
+use crate::kafka::{Kafka, deliver};
 use crate::output::{Printer, table};
 use crate::progress::Progress;
 
@@ -164,27 +164,16 @@ async fn send(kafka: &Kafka, producer: &Producer, planned: &Planned, record: &Re
     if planned.step != Step::Reingest {
         return deliver(producer, topic, record.key.as_deref(), &record.value, &marks.mark(before)).await;
     }
-    let received_at = planned.letter.received_at.unwrap_or(marks.at);
-    let unnamed =
-        || EventHeaders { event_id: String::new(), event_type: String::new(), received_at, traceparent: String::new() };
+    let (received_at, traceparent) = match &before.event {
+        Some(event) => (event.received_at, event.traceparent.clone()),
+        None => (planned.letter.received_at.unwrap_or(marks.at), String::new()),
+    };
     let parsed = reingest::parse(&record.value, topic, &kafka.topics)?;
     let framing = kafka.framing(parsed.kind()).await?;
-    let ready = parsed.ready(before.event.clone().unwrap_or_else(unnamed), framing)?;
+    let ready = parsed.record(received_at, traceparent, framing)?;
     // A new event has not failed yet.
     let headers = marks.mark(Headers { event: Some(ready.headers), retry: None, other: before.other });
     deliver(producer, topic, Some(ready.key.as_bytes()), &ready.value, &headers).await
-}
-
-async fn deliver(
-    producer: &Producer,
-    topic: &str,
-    key: Option<&[u8]>,
-    value: &[u8],
-    headers: &Headers,
-) -> anyhow::Result<()> {
-    let pairs: Vec<_> = headers.to_pairs().into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
-    producer.send(&OutgoingRecord { topic, key, value, headers: &pairs }).await?;
-    Ok(())
 }
 
 /// `user@host`, as far as the machine tells.

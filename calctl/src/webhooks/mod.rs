@@ -8,13 +8,13 @@ use std::collections::BTreeSet;
 
 use anyhow::{Context as _, bail};
 use calendly::{
-    ApiConfig, Calendly, EVENTS, NewSubscription, Outcome, ScopeChoice, Subject, SubscriptionId, Wish, callback_url,
-    ensure, preview,
+    ApiConfig, Calendly, EVENTS, Manner, NewSubscription, Outcome, ScopeChoice, Subject, SubscriptionId, Wish,
+    callback_url, ensure, preview,
 };
 use runtime::env::{ConfigError, Env};
 
-pub(crate) use self::args::WebhooksCommand;
-use self::args::{Ensure, Subscribe, Whose};
+use self::args::{Ensure, Subscribe};
+pub(crate) use self::args::{WebhooksCommand, Whose};
 use self::key::KeySource;
 use self::show::{Deleted, Done};
 use crate::output::Printer;
@@ -76,7 +76,7 @@ async fn keep(env: &Env, printer: &Printer, client: &Calendly, arguments: Ensure
         return printer.print(&done, Done::text);
     }
     let key = source.take()?;
-    let ensured = ensure(client, &wish, key.secret(), renew).await?;
+    let ensured = ensure(client, &wish, key.secret(), Manner { renew, ..Manner::default() }).await?;
     done.outcome = ensured.outcome;
     done.deleted = ensured.deleted;
     match (&ensured.subscription, ensured.outcome) {
@@ -107,11 +107,11 @@ async fn wish(env: &Env, client: &Calendly, subscribe: Subscribe) -> anyhow::Res
     Ok(Wish { url, subject: subject(env, client, subscribe.whose).await?, events })
 }
 
-async fn subject(env: &Env, client: &Calendly, whose: Whose) -> anyhow::Result<Subject> {
+pub(crate) async fn subject(env: &Env, client: &Calendly, whose: Whose) -> anyhow::Result<Subject> {
     let choice = ScopeChoice::choose(env, whose.scope, whose.user, whose.group)?;
     Ok(choice.resolve(client).await?)
 }
 
-fn missing(variable: &str) -> ConfigError {
+pub(crate) fn missing(variable: &str) -> ConfigError {
     ConfigError::new(variable, format!("is missing or empty; set {variable} or {variable}_FILE"))
 }

@@ -67,6 +67,7 @@ fn word(outcome: Outcome) -> &'static str {
         Outcome::Unchanged => "unchanged",
         Outcome::Created => "created",
         Outcome::Replaced => "created in place of another",
+        Outcome::Blocked => "not created, since another is in its place",
     }
 }
 

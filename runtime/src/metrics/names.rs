@@ -31,6 +31,10 @@ pub const CALENDLY_SUBSCRIPTION_ACTIVE: &str = "calendly_subscription_active";
 pub const CALENDLY_SUBSCRIPTION_FAILING: &str = "calendly_subscription_failing_seconds";
 /// Looks at Calendly's subscription, by `outcome`.
 pub const CALENDLY_SUBSCRIPTION_CHECKS: &str = "calendly_subscription_checks_total";
+/// Events that were fetched from Calendly's API and published, by `event_type`.
+pub const CALENDLY_BACKFILLED_EVENTS: &str = "calendly_backfilled_events_total";
+/// Whether deliveries may be missing that were not fetched yet.
+pub const CALENDLY_BACKFILL_OPEN: &str = "calendly_backfill_open";
 
 /// Records that the processor finished, by `event_type` and `outcome`.
 pub const EVENTS_PROCESSED: &str = "events_processed_total";

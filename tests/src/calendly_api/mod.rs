@@ -3,6 +3,7 @@
 //! Calendly's own host, so whoever follows them instead of the configured base does not get far.
 
 mod answer;
+mod meetings;
 mod requests;
 mod server;
 mod state;
@@ -11,12 +12,14 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use jiff::Timestamp;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 pub use self::requests::Received;
 use self::state::State;
+use crate::calendly::Invitee;
 
 /// The only token that is let in.
 pub const TOKEN: &str = "calendly-token-of-tests";
@@ -44,6 +47,8 @@ pub enum Taken {
 pub enum Fault {
     /// It is answered with this status, and not done.
     Status(u16),
+    /// Nothing goes wrong.
+    Done,
     /// It is done, and answered with this status.
     DoneBut(u16),
     /// It is answered by something that is not Calendly.
@@ -154,9 +159,45 @@ impl CalendlyDouble {
         self.lock().faults.push((method, path, fault));
     }
 
-    /// Adds a meeting with these invitees' URIs. Gives its URI.
-    pub fn add_event(&self, start_time: &str, invitees: &[&str]) -> String {
-        self.lock().insert_event(start_time, invitees)
+    /// Nothing goes wrong any more.
+    pub fn clear_faults(&self) {
+        self.lock().faults.clear();
+    }
+
+    /// Somebody books a meeting for one, at the time that they say.
+    pub fn book(&self, invitee: &Invitee) {
+        self.lock().book(invitee, 1);
+    }
+
+    /// Somebody books a place in a meeting that has so many.
+    pub fn book_in_group(&self, invitee: &Invitee, places: u32) {
+        self.lock().book(invitee, places);
+    }
+
+    /// Somebody cancels.
+    ///
+    /// # Panics
+    /// When they have not booked.
+    pub fn cancel(&self, invitee: &Invitee, at: Timestamp) {
+        self.lock().cancel(invitee, at, None);
+    }
+
+    /// Somebody moves to another meeting, at the time that `to` was booked.
+    ///
+    /// # Panics
+    /// When they have not booked.
+    pub fn reschedule(&self, from: &Invitee, to: &Invitee) {
+        let mut state = self.lock();
+        state.cancel(from, to.booked_at, Some(to));
+        state.book(to, 1);
+    }
+
+    /// The host marks somebody as one who did not come.
+    ///
+    /// # Panics
+    /// When they have not booked.
+    pub fn mark_no_show(&self, invitee: &Invitee, at: Timestamp) {
+        self.lock().mark_no_show(invitee, at);
     }
 
     /// Every request, oldest first.

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::answer::Answer;
 use super::state::State;
-use super::{ORGANIZATION, TOKEN};
+use super::{GROUP, ORGANIZATION, TOKEN, USER};
 
 const KNOWN_EVENTS: [&str; 11] = [
     "invitee.created",
@@ -42,20 +42,43 @@ pub(super) fn authenticated(headers: &HeaderMap) -> bool {
     headers.get("authorization").is_some_and(|given| given.as_bytes() == format!("Bearer {TOKEN}").as_bytes())
 }
 
+/// Pages, and nothing that is not known.
+pub(super) fn check_query(query: &BTreeMap<String, String>, known: &[&str]) -> Result<(), Answer> {
+    let is_known = |name: &str| ["count", "page_token"].contains(&name) || known.contains(&name);
+    if let Some(name) = query.keys().find(|name| !is_known(name)) {
+        return Err(Answer::invalid(name, "is not a known parameter"));
+    }
+    match query.get("count") {
+        Some(count) if !count.parse().is_ok_and(|count: u32| (1..=100).contains(&count)) => {
+            Err(Answer::invalid("count", "must be between 1 and 100"))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn denied() -> Answer {
+    Answer::error(403, "Permission Denied", "You do not have permission to access this resource.")
+}
+
 impl State {
-    /// What a list may be asked for: the scope with its subject, and pages.
-    pub(super) fn check_list(&self, query: &BTreeMap<String, String>, more: &[&str]) -> Result<(), Answer> {
-        let known = ["organization", "user", "group", "count", "page_token"];
-        if let Some(name) = query.keys().find(|name| !known.contains(&name.as_str()) && !more.contains(&name.as_str()))
-        {
-            return Err(Answer::invalid(name, "is not a known parameter"));
-        }
-        if query.get("count").is_some_and(|count| !count.parse().is_ok_and(|count: u32| (1..=100).contains(&count))) {
-            return Err(Answer::invalid("count", "must be between 1 and 100"));
-        }
+    /// What a list of subscriptions may be asked for: the scope with its subject, and pages.
+    pub(super) fn check_list(&self, query: &BTreeMap<String, String>) -> Result<(), Answer> {
+        check_query(query, &["scope", "organization", "user", "group"])?;
         let text = |name: &str| query.get(name).map(String::as_str);
-        let scope = if more.contains(&"scope") { text("scope") } else { Some("organization") };
-        self.check_subject(scope, text("organization"), text("user"), text("group"))
+        self.check_subject(text("scope"), text("organization"), text("user"), text("group"))
+    }
+
+    /// Whose meetings may be listed: the organization's, and a user's of it, by its administrators; a user's and a group's alone by
+    /// themselves.
+    pub(super) fn check_whose(&self, query: &BTreeMap<String, String>) -> Result<(), Answer> {
+        let text = |name: &str| query.get(name).map(String::as_str);
+        match (text("organization"), text("user"), text("group")) {
+            (None, None, None) => Err(Answer::invalid("organization", "must be filled")),
+            (_, Some(_), Some(_)) => Err(Answer::invalid("group", "does not go with the rest")),
+            (Some(ORGANIZATION), ..) if !self.no_admin => Ok(()),
+            (None, Some(USER), None) | (None, None, Some(GROUP)) => Ok(()),
+            _ => Err(denied()),
+        }
     }
 
     /// What a subscription may be made of.
@@ -92,7 +115,6 @@ impl State {
         user: Option<&str>,
         group: Option<&str>,
     ) -> Result<(), Answer> {
-        let denied = || Answer::error(403, "Permission Denied", "You do not have permission to access this resource.");
         match organization {
             None => return Err(Answer::invalid("organization", "must be filled")),
             Some(ORGANIZATION) => {}

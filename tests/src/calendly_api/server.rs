@@ -53,7 +53,7 @@ fn answer(state: &mut State, headers: &HeaderMap, received: &Received) -> Option
     match fault {
         Some(Fault::Status(status)) => return Some(Answer::of_status(status)),
         Some(Fault::NoJson) => return None,
-        Some(Fault::DoneBut(_)) | None => {}
+        Some(Fault::Done | Fault::DoneBut(_)) | None => {}
     }
     let is_json = headers.get("content-type").is_some_and(|kind| kind.as_bytes().starts_with(b"application/json"));
     let done = if received.method == "POST" && !is_json {

@@ -7,17 +7,13 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use super::answer::Answer;
+use super::meetings::Meeting;
 use super::requests::Received;
 use super::{Fault, Taken, USER};
 
 pub(super) struct Stored {
     pub(super) shown: Value,
     pub(super) signing_key: Option<String>,
-}
-
-struct Meeting {
-    shown: Value,
-    invitees: Vec<Value>,
 }
 
 /// A window that lets so many requests in.
@@ -55,7 +51,7 @@ impl Limit {
 #[derive(Default)]
 pub(super) struct State {
     pub(super) subscriptions: Vec<Stored>,
-    meetings: Vec<Meeting>,
+    pub(super) meetings: Vec<Meeting>,
     made: u32,
     pub(super) taken: Taken,
     pub(super) no_webhooks: bool,
@@ -79,15 +75,6 @@ impl State {
         });
         let signing_key = body["signing_key"].as_str().map(str::to_owned);
         self.subscriptions.push(Stored { shown, signing_key });
-        uri
-    }
-
-    pub(super) fn insert_event(&mut self, start_time: &str, invitees: &[&str]) -> String {
-        self.made += 1;
-        let uri = format!("https://api.calendly.com/scheduled_events/BBBB{:012}", self.made);
-        let shown = json!({ "uri": uri, "status": "active", "start_time": start_time });
-        let invitees = invitees.iter().map(|invitee| json!({ "uri": invitee, "event": uri, "status": "active" }));
-        self.meetings.push(Meeting { shown, invitees: invitees.collect() });
         uri
     }
 
@@ -122,28 +109,11 @@ impl State {
     }
 
     pub(super) fn list(&self, query: &BTreeMap<String, String>) -> Result<Answer, Answer> {
-        self.check_list(query, &["scope"])?;
+        self.check_list(query)?;
         let asked = ["scope", "organization", "user", "group"];
         let is_asked_for =
             |one: &&Value| asked.iter().all(|name| query.get(*name).is_none_or(|value| one[name] == value.as_str()));
         page(self.subscriptions.iter().map(|one| &one.shown).filter(is_asked_for), query)
-    }
-
-    pub(super) fn events(&self, query: &BTreeMap<String, String>) -> Result<Answer, Answer> {
-        self.check_list(query, &["min_start_time", "max_start_time", "sort", "status"])?;
-        let time = |text: &str| text.parse::<Timestamp>().map_err(|_| Answer::invalid("min_start_time", "is no time"));
-        let from = query.get("min_start_time").map(|text| time(text)).transpose()?;
-        let until = query.get("max_start_time").map(|text| time(text)).transpose()?;
-        let is_within = |event: &&Value| {
-            let start: Timestamp = event["start_time"].as_str().unwrap().parse().unwrap();
-            from.is_none_or(|from| start >= from) && until.is_none_or(|until| start < until)
-        };
-        page(self.meetings.iter().map(|meeting| &meeting.shown).filter(is_within), query)
-    }
-
-    pub(super) fn invitees(&self, id: &str, query: &BTreeMap<String, String>) -> Result<Answer, Answer> {
-        let meeting = self.meetings.iter().find(|meeting| meeting.shown["uri"].as_str().unwrap().ends_with(id));
-        page(meeting.ok_or_else(Answer::not_found)?.invitees.iter(), query)
     }
 
     fn position(&self, id: &str) -> Result<usize, Answer> {
@@ -153,7 +123,10 @@ impl State {
 }
 
 /// A page of 20, or of `count`. A token is good for going on only.
-fn page<'a>(all: impl Iterator<Item = &'a Value>, query: &BTreeMap<String, String>) -> Result<Answer, Answer> {
+pub(super) fn page<'a>(
+    all: impl Iterator<Item = &'a Value>,
+    query: &BTreeMap<String, String>,
+) -> Result<Answer, Answer> {
     let all: Vec<&Value> = all.collect();
     let size = query.get("count").and_then(|count| count.parse().ok()).unwrap_or(20_usize);
     let token = |from: usize| format!("page-{from}");

@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use calendly::{CalendlyError, EventFilter, NewSubscription, ScopeChoice, Subject};
+use jiff::{SignedDuration, Timestamp};
 use secrecy::SecretString;
+use tests::calendly::Invitee;
 use tests::calendly_api::{CalendlyDouble, Fault, GROUP, ORGANIZATION, USER};
 
 use crate::{CALLBACK, client, client_with, organization, wish};
@@ -25,17 +27,34 @@ async fn a_list_of_many_pages_is_read_to_its_end() {
 #[tokio::test]
 async fn meetings_and_their_invitees_are_read_with_all_their_fields() {
     let double = CalendlyDouble::start().await;
-    for day in 1..=3 {
-        double.add_event(&format!("2026-03-0{day}T10:00:00Z"), &["https://c/invitees/a", "https://c/invitees/b"]);
+    let day = SignedDuration::from_hours(24);
+    let first = Invitee::new(1);
+    let (mut second, mut third) = (Invitee::new(2), Invitee::new(3));
+    (second.start, third.start) = (first.start + day, first.start + day * 2);
+    for (number, invitee) in [&third, &first, &second].into_iter().enumerate() {
+        double.book_in_group(invitee, 500);
+        double.book_in_group(&invitee.in_same_event(10 + u64::try_from(number).unwrap()), 500);
     }
+    double.cancel(&second, Timestamp::now());
     let (client, subject) = (client(&double), organization());
-    let from = Some("2026-03-02T00:00:00Z".parse().unwrap());
-    let found = client.scheduled_events(&EventFilter { subject: &subject, from, until: None }).await.unwrap();
-    let starts: Vec<_> = found.iter().map(|event| event.fields["start_time"].as_str().unwrap()).collect();
-    assert_eq!(starts, ["2026-03-02T10:00:00Z", "2026-03-03T10:00:00Z"]);
-    let invitees = client.invitees(&found[0]).await.unwrap();
-    assert_eq!(invitees.len(), 2);
+    let from = Some(first.start + day);
+    let found = client
+        .scheduled_events(&EventFilter { subject: &subject, from, until: None, alone: false })
+        .all()
+        .await
+        .unwrap();
+    let uris: Vec<_> = found.iter().map(|event| event.uri.as_str()).collect();
+    assert_eq!(uris, [&second.event_uri, &third.event_uri]);
+    let until = Some(third.start);
+    let found =
+        client.scheduled_events(&EventFilter { subject: &subject, from, until, alone: false }).all().await.unwrap();
+    assert_eq!(found.len(), 1);
+    let mut pages = client.invitees(&found[0]);
+    let invitees = pages.next().await.unwrap().unwrap();
+    let statuses: Vec<_> = invitees.iter().map(|one| one.fields["status"].as_str().unwrap()).collect();
+    assert_eq!(statuses, ["canceled", "active"]);
     assert_eq!(invitees[1].fields["event"], found[0].uri.as_str());
+    assert!(pages.next().await.unwrap().is_none() && pages.next().await.unwrap().is_none());
 }
 
 #[tokio::test]

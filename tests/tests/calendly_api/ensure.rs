@@ -1,6 +1,6 @@
 //! One right subscription, whatever there was, whatever goes wrong, and whoever else does the same.
 
-use calendly::{CalendlyError, Ensured, Outcome, ensure, preview};
+use calendly::{CalendlyError, Ensured, Manner, Outcome, ensure, preview, remove};
 use secrecy::SecretString;
 use tests::calendly_api::{CalendlyDouble, Fault, Taken};
 
@@ -10,7 +10,8 @@ const KEY: &str = "the-key";
 const TAKEN: [Taken; 3] = [Taken::ByAny, Taken::ByActive, Taken::Never];
 
 async fn ensured(double: &CalendlyDouble, renew: bool) -> Result<Ensured, CalendlyError> {
-    ensure(&client(double), &wish(), &SecretString::from(KEY), renew).await
+    let manner = Manner { renew, ..Manner::default() };
+    ensure(&client(double), &wish(), &SecretString::from(KEY), manner).await
 }
 
 /// The one subscription with our address, which is right.
@@ -66,6 +67,35 @@ async fn what_is_wrong_is_replaced_and_keeps_its_further_events() {
             let writes: Vec<_> = double.requests().into_iter().filter(|request| request.method != "GET").collect();
             assert_eq!((writes[0].method.as_str(), writes[0].status == 409), ("POST", writes.len() == 3), "{taken:?}");
         }
+    }
+}
+
+/// Its presence tells whoever looks next that what it did not deliver has to be fetched.
+#[tokio::test]
+async fn a_disabled_one_can_be_kept_as_a_mark() {
+    for taken in TAKEN {
+        let double = CalendlyDouble::start().await;
+        double.taken(taken);
+        let keeping = async || {
+            let manner = Manner { renew: false, keep_disabled: true };
+            ensure(&client(&double), &wish(), &SecretString::from(KEY), manner).await.unwrap()
+        };
+        let old = double.add(CALLBACK, &["invitee.created", "contact.created"]);
+        double.disable(&old);
+        for _ in 0..2 {
+            let done = keeping().await;
+            assert_eq!(done.kept.iter().map(|one| one.uri.as_str()).collect::<Vec<_>>(), [old.as_str()], "{taken:?}");
+            assert_eq!(done.subscription.is_none(), done.outcome == Outcome::Blocked);
+            assert_eq!(done.outcome == Outcome::Blocked, taken == Taken::ByAny, "{taken:?}");
+        }
+        assert!(double.requests().iter().all(|request| request.method != "DELETE"));
+        let kept = keeping().await.kept;
+        assert!(remove(&client(&double), &kept).await.is_empty());
+        assert!(remove(&client(&double), &kept).await.is_empty(), "what is gone is deleted");
+        keeping().await;
+        only(&double);
+        let events = double.subscriptions()[0]["events"].as_array().unwrap().len();
+        assert_eq!(events == 5, taken != Taken::ByAny, "what was deleted unseen is not remembered: {taken:?}");
     }
 }
 

@@ -1,5 +1,6 @@
 //! The client of Calendly's API and what it makes of subscriptions, against the double.
 
+mod backfill;
 mod client;
 mod commands;
 mod ensure;

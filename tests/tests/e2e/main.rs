@@ -1,6 +1,7 @@
 //! The whole path, with our real binaries, a real broker and a real database.
 
 mod audit;
+mod backfill;
 mod bookings;
 mod breaker;
 mod bugs;

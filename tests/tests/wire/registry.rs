@@ -6,6 +6,7 @@ use schemas::codec::{self, BOOKING_SCHEMA, CALENDLY_SCHEMA, STRIPE_SCHEMA};
 use schemas::{SchemaIds, WriterSchema};
 use serde_json::{Value, json};
 use tests::calendly::{Invitee, post};
+use tests::calendly_api::CalendlyDouble;
 use tests::kafka::{Message, produce, run_tool, wait_for};
 use tests::proxy::Proxy;
 use tests::python::run_example;
@@ -137,6 +138,17 @@ async fn records_are_framed_and_everybody_reads_them() {
     // So does a deserializer that knows nothing of us.
     let read = foreign_read(&world, &world.sandbox.topic("calendly.events")).await;
     assert!(read.contains(&event_id) && read.contains(&invitee.uri), "{read}");
+
+    // What is fetched from Calendly is framed as well.
+    let (double, fetched) = (CalendlyDouble::start().await, Invitee::random());
+    double.book(&fetched);
+    let mut env = world.env.clone();
+    env.extend(double.env("https://hooks.example"));
+    let output = run_calctl(&["backfill", "--since", "1h"], &env).await;
+    assert!(output.status.success(), "{output:?}");
+    let records = world.records(2).await;
+    let record = records.iter().find(|record| record.key_str() == Some(&fetched.uri)).expect("it is published");
+    assert_eq!(id_of(record), id);
 }
 
 /// With what docs/DATA.md says, and no more: Confluent's deserializer for Python in the examples, Apicurio's for Java here.

@@ -1,6 +1,8 @@
 //! The statements and commands of docs/OPERATIONS.md: what they allow is enough, and of the database's roles no more than
 //! that.
 
+use tests::calendly::Invitee;
+use tests::calendly_api::CalendlyDouble;
 use tests::kafka::run_tool;
 use tests::sandbox::{Env, NO_STRIPE};
 use tests::shared::shared;
@@ -142,6 +144,16 @@ async fn the_users_of_kafka_have_what_they_need() {
     assert!(status == "fail" && words.contains("may not look at the group"), "{status} {words}");
     let (status, words) = diagnosis(&secure.env_of("retrier"), "kafka-topics").await;
     assert!(status == "fail" && words.contains("forbidden to this user"), "a prefix that is not its own: {words}");
+    let double = CalendlyDouble::start().await;
+    double.book(&Invitee::random());
+    let backfill = async |user: &str| {
+        let mut env = env_of(user);
+        env.extend(double.env("https://hooks.example"));
+        calctl(&["backfill", "--since", "1h"], &env).await
+    };
+    let (code, said) = backfill("operator").await;
+    assert_eq!(code, Some(0), "{said}");
+    assert_eq!(backfill("retrier").await.0, Some(1), "retrier may not write events");
     // An empty topic is read without a right to read it; the events are not empty.
     let (code, said) = calctl(&["audit"], &env_of("ingest")).await;
     assert_eq!(code, Some(1), "ingest may not read events: {said}");

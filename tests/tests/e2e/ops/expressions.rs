@@ -11,8 +11,13 @@ pub(super) const MAY_BE_EMPTY: &[(&str, &str)] = &[
 ];
 
 /// Metrics that no service reports here, so that what asks for them may be empty: nobody watches a subscription.
-pub(super) const NOT_REPORTED: &[&str] =
-    &["calendly_subscription_active", "calendly_subscription_failing_seconds", "calendly_subscription_checks_total"];
+pub(super) const NOT_REPORTED: &[&str] = &[
+    "calendly_backfill_open",
+    "calendly_backfilled_events_total",
+    "calendly_subscription_active",
+    "calendly_subscription_failing_seconds",
+    "calendly_subscription_checks_total",
+];
 
 /// An expression of a panel as Grafana sends it, with all event types and instances.
 pub(super) fn concrete(expression: &str) -> String {

@@ -1,0 +1,56 @@
+//! Publishes what was not delivered.
+
+use calendly::{Backfill, Calendly, CalendlyError, Gap, Looked, Missed, Subject};
+use jiff::Timestamp;
+use runtime::metrics::CALENDLY_BACKFILLED_EVENTS;
+use runtime::telemetry::{SPANS, continue_trace};
+use tracing::Instrument as _;
+use tracing::field::Empty;
+
+use crate::publish::{PublishError, Publisher};
+
+/// Why a gap is still open.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum FillError {
+    /// Calendly does not tell.
+    #[error(transparent)]
+    Calendly(#[from] CalendlyError),
+    /// What it told is not durable.
+    #[error(transparent)]
+    Publish(#[from] PublishError),
+}
+
+/// What was done.
+#[derive(Debug)]
+pub(super) struct Filled {
+    pub(super) looked: Looked,
+    /// Events that were published.
+    pub(super) events: u64,
+}
+
+/// Publishes what happened in a gap, the durable way that deliveries take. Done again after a failure, it publishes again
+/// what it had published, which has the same ids.
+pub(super) async fn fill(
+    client: &Calendly,
+    subject: &Subject,
+    gap: Gap,
+    publisher: &Publisher,
+) -> Result<Filled, FillError> {
+    let mut backfill = Backfill::new(client, subject, gap);
+    let mut events = 0;
+    while let Some(missed) = backfill.next().await? {
+        for one in &missed {
+            publish(publisher, one).await?;
+            metrics::counter!(CALENDLY_BACKFILLED_EVENTS, "event_type" => one.event_type()).increment(1);
+            events += 1;
+        }
+    }
+    Ok(Filled { looked: backfill.looked(), events })
+}
+
+async fn publish(publisher: &Publisher, missed: &Missed) -> Result<(), PublishError> {
+    let span =
+        tracing::info_span!(target: SPANS, "backfill", otel.kind = "producer", event_id = Empty, event_type = Empty);
+    let traceparent = continue_trace(&span, None).to_string();
+    publisher.missed(missed, Timestamp::now(), traceparent).instrument(span).await.map(drop)
+}
