@@ -175,6 +175,9 @@ pub(crate) enum PrivacyCommand {
     /// Removes a person from the database, for good, and from `bookings.changes`.
     ///
     /// Their bookings stay without name and address, for the money's sake. Services may run meanwhile.
+    #[command(
+        after_help = "Examples:\n  calctl privacy erase ada@example.com --dry-run\n  calctl privacy erase ada@example.com"
+    )]
     Erase {
         /// The e-mail address, in any case. Every booking that ever had it counts.
         email: String,

@@ -95,6 +95,7 @@ async fn topics_and_migrations_are_made_once() {
         "calendly.events.retry.900ms",
         "calendly.events.due",
         "calendly.events.dlq",
+        "bookings.changes",
     ];
     let rows = |state: &str| {
         let row = |name: &&str| json!({ "topic": sandbox.topic(name), "state": state });

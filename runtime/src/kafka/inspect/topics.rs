@@ -7,7 +7,7 @@ use rdkafka::admin::{AdminClient, AdminOptions, ConfigResource, OwnedResourceSpe
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::metadata::MetadataTopic;
-use schemas::topics::TopicSpec;
+use schemas::topics::{Cleanup, TopicSpec};
 
 use super::super::client::QuietContext;
 use super::super::config::KafkaConfig;
@@ -41,7 +41,7 @@ pub enum TopicFlaw {
         /// So many.
         found: usize,
     },
-    /// A setting that keeps less than what the topic would be created with.
+    /// A setting that is worse than what the topic would be created with.
     Setting {
         /// Its name.
         name: &'static str,
@@ -76,7 +76,7 @@ fn places(config: &KafkaConfig, specs: &[TopicSpec], until: Instant) -> Result<V
     let mut flaws = Vec::new();
     for spec in specs {
         let seen = match found.get(spec.name.as_str()) {
-            Some(topic) if topic.error().is_none() => of_partitions(config, topic),
+            Some(topic) if topic.error().is_none() => of_partitions(config, spec, topic),
             _ => vec![absence(&client, &spec.name, until)],
         };
         flaws.extend(seen.into_iter().map(|flaw| (spec.name.clone(), flaw)));
@@ -95,10 +95,11 @@ fn absence(client: &BaseConsumer<QuietContext>, topic: &str, until: Instant) -> 
     if forbidden { TopicFlaw::Forbidden } else { TopicFlaw::Missing }
 }
 
-fn of_partitions(config: &KafkaConfig, topic: &MetadataTopic) -> Vec<TopicFlaw> {
+fn of_partitions(config: &KafkaConfig, spec: &TopicSpec, topic: &MetadataTopic) -> Vec<TopicFlaw> {
     let (partitions, mut flaws) = (topic.partitions(), Vec::new());
     let least = |number: i32| usize::try_from(number).unwrap_or(1);
-    if partitions.len() < least(config.partitions) {
+    // Compacted topics keep the partitions that they were made with.
+    if matches!(spec.cleanup, Cleanup::Delete { .. }) && partitions.len() < least(config.partitions) {
         flaws.push(TopicFlaw::TooFewPartitions { found: partitions.len() });
     }
     let leaderless = partitions.iter().filter(|partition| partition.leader() < 0).count();
@@ -138,19 +139,23 @@ async fn wrong_settings(
 
 fn of_settings(config: &KafkaConfig, spec: &TopicSpec, found: &ConfigResource) -> Vec<TopicFlaw> {
     let mut wanted = settings(config, spec);
-    // Not set when it is created: it is Kafka's own default, which a cluster may have changed.
-    wanted.push(("cleanup.policy", "delete".to_owned()));
+    if matches!(spec.cleanup, Cleanup::Delete { .. }) {
+        // Not set when it is created: it is Kafka's own default, which a cluster may have changed.
+        wanted.push(("cleanup.policy", "delete".to_owned()));
+    }
     let entries = found.entry_map();
     let flaw = |(name, wanted): (&'static str, String)| {
         let found = entries.get(name)?.value.clone()?;
-        (!keeps_as_much(&found, &wanted)).then_some(TopicFlaw::Setting { name, found, wanted })
+        (!is_as_good(name, &found, &wanted)).then_some(TopicFlaw::Setting { name, found, wanted })
     };
     wanted.into_iter().filter_map(flaw).collect()
 }
 
-/// Whether it is the same, or a larger number; -1 stands for no limit.
-fn keeps_as_much(found: &str, wanted: &str) -> bool {
+/// Whether it is the same, or a number that keeps more; -1 stands for no limit. What compaction is to remove must not
+/// stay for longer.
+fn is_as_good(name: &str, found: &str, wanted: &str) -> bool {
     match (found.parse::<i64>(), wanted.parse::<i64>()) {
+        (Ok(found), Ok(wanted)) if name == "max.compaction.lag.ms" => found <= wanted,
         (Ok(found), Ok(wanted)) => found == -1 || found >= wanted,
         _ => found == wanted,
     }
@@ -161,11 +166,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn more_is_as_good() {
-        for (found, wanted, enough) in
-            [("5", "5", true), ("6", "5", true), ("-1", "5", true), ("4", "5", false), ("compact", "delete", false)]
-        {
-            assert_eq!(keeps_as_much(found, wanted), enough, "{found} {wanted}");
+    fn more_is_as_good_but_not_of_what_is_to_go() {
+        let (time, lag, policy) = ("retention.ms", "max.compaction.lag.ms", "cleanup.policy");
+        for (name, found, wanted, good) in [
+            (time, "5", "5", true),
+            (time, "6", "5", true),
+            (time, "-1", "5", true),
+            (time, "4", "5", false),
+            (lag, "5", "5", true),
+            (lag, "9223372036854775807", "5", false),
+            (policy, "compact", "delete", false),
+        ] {
+            assert_eq!(is_as_good(name, found, wanted), good, "{name} {found} {wanted}");
         }
     }
 }
