@@ -238,7 +238,7 @@ mod tests {
 
     fn wrong(pairs: &[(&str, &str)]) -> String {
         let all = [("KAFKA_BROKERS", "localhost:9092")].iter().chain(pairs);
-        KafkaConfig::from_env(&Env::from_pairs(all.copied())).map(|_| String::new()).unwrap_or_else(|e| e.to_string())
+        KafkaConfig::from_env(&Env::from_pairs(all.copied())).map_or_else(|e| e.to_string(), |_| String::new())
     }
 
     #[test]

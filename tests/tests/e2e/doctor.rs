@@ -163,6 +163,9 @@ fn of_another_time() -> String {
     url
 }
 
+/// What is set otherwise, what fails then and says what, and what cannot be looked at.
+type Case<'a> = (Vec<(&'a str, &'a str)>, Vec<(&'a str, &'a str)>, Vec<&'a str>);
+
 #[tokio::test]
 async fn what_is_broken_is_told_of_and_the_rest_stays_green() {
     let clinic = Clinic::open("doctor-broken").await;
@@ -171,7 +174,6 @@ async fn what_is_broken_is_told_of_and_the_rest_stays_green() {
     let empty = postgres::create_database(clinic.world.sandbox.database_url(), "doctor-empty").await;
     let no_database = format!("postgres://u:a-secret@{NOBODY}/d");
     // What is changed, what fails and what it says, and what cannot be looked at then.
-    type Case<'a> = (Vec<(&'a str, &'a str)>, Vec<(&'a str, &'a str)>, Vec<&'a str>);
     let groups = ["kafka-group-processor", "kafka-group-retrier"];
     let cases: Vec<Case<'_>> = vec![
         (vec![("KAFKA_BROKERS", NOBODY)], vec![("kafka", "KAFKA_BROKERS")], vec!["kafka-topics", groups[0], groups[1]]),
