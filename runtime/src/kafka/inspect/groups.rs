@@ -1,6 +1,6 @@
 //! Does anybody read, and how far behind?
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
@@ -55,10 +55,21 @@ pub(super) fn inspect(
 ) -> Result<GroupState, GroupTrouble> {
     let client = client(config, group).map_err(GroupTrouble::NoAnswer)?;
     // Asked for first: of a group that we may not see, the list says nothing.
-    let lag = lag(&client, topics, until)?;
+    let lag = lag(&client, topics, until).map_err(|error| refusal(&client).unwrap_or(error))?;
     let listed = insist(until, |timeout| client.fetch_group_list(Some(group), timeout))?;
     let members = listed.groups().iter().find(|found| found.name() == group).map_or(0, |found| found.members().len());
     Ok(GroupState { name: group.to_owned(), members, lag })
+}
+
+/// Whoever may not look for a group's coordinator waits for it in vain; only the consumer's own queue tells why.
+fn refusal(client: &Client) -> Option<KafkaError> {
+    let refused = |error: &KafkaError| error.rdkafka_error_code() == Some(RDKafkaErrorCode::GroupAuthorizationFailed);
+    while let Some(heard) = client.poll(Duration::ZERO) {
+        if let Some(error) = heard.err().filter(refused) {
+            return Some(error);
+        }
+    }
+    None
 }
 
 fn lag(client: &Client, topics: &[String], until: Instant) -> KafkaResult<i64> {

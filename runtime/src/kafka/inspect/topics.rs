@@ -130,6 +130,10 @@ async fn wrong_settings(
     let mut wrong = Vec::new();
     for answer in answers {
         let answer = answer.map_err(|code| code.to_string())?;
+        // The client library drops the brokers' refusal; a topic without settings there is not.
+        if answer.entries.is_empty() {
+            return Err(RDKafkaErrorCode::TopicAuthorizationFailed.to_string());
+        }
         let OwnedResourceSpecifier::Topic(name) = &answer.specifier else { continue };
         let Some(spec) = specs.iter().find(|spec| spec.name == *name) else { continue };
         wrong.extend(of_settings(config, spec, &answer).into_iter().map(|flaw| (name.clone(), flaw)));
