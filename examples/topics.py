@@ -48,7 +48,10 @@ def records(name):
         **SECURITY,
     })
     topic = PREFIX + name
-    partitions = consumer.list_topics(topic, 10).topics[topic].partitions
+    metadata = consumer.list_topics(topic, 10).topics[topic]
+    if metadata.error is not None:  # no such topic, or no right to see it: not the same as an empty one
+        raise confluent_kafka.KafkaException(metadata.error)
+    partitions = metadata.partitions
     beginning = confluent_kafka.OFFSET_BEGINNING
     consumer.assign([confluent_kafka.TopicPartition(topic, partition, beginning) for partition in partitions])
     unread = set(partitions)

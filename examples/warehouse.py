@@ -14,6 +14,10 @@ from topics import decode, records
 
 # The last record of a key counts; a tombstone takes the booking away. Only these fields are copied: personal data that
 # is not in a copy need not be erased there.
+FIELDS = [
+    "reference", "status", "payment_status", "amount_minor", "currency", "event_type_uri", "start_time", "end_time",
+    "no_show", "created_at", "updated_at",
+]
 LOAD = """
 CREATE OR REPLACE TABLE bookings AS
 SELECT booking_id, unnest(state)
@@ -38,6 +42,7 @@ FROM bookings GROUP BY ALL ORDER BY ALL
 def write_lines(file):
     for record in records("bookings.changes"):
         state = None if record.value() is None else decode(record.value())
+        state = state and {field: state[field] for field in FIELDS}
         # All records of a booking are in one partition, so their offsets have its order.
         line = {"booking_id": record.key().decode(), "place": record.offset(), "state": state}
         file.write(json.dumps(line, default=str) + "\n")

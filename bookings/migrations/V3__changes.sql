@@ -28,6 +28,3 @@ CREATE TRIGGER bookings_updated AFTER UPDATE ON bookings REFERENCING NEW TABLE A
     FOR EACH STATEMENT EXECUTE FUNCTION note_booking_changes();
 CREATE TRIGGER bookings_deleted AFTER DELETE ON bookings REFERENCING OLD TABLE AS changed
     FOR EACH STATEMENT EXECUTE FUNCTION note_booking_changes();
-
--- What was there before is published too.
-INSERT INTO booking_changes (booking_id) SELECT id FROM bookings ORDER BY created_at;

@@ -88,7 +88,13 @@ pub(crate) async fn run(env: &Env, printer: &Printer, span: Span) -> anyhow::Res
             _ => error,
         });
     }
-    printer.print(&report, Report::text)
+    printer.print(&report, Report::text)?;
+    let refused = backfill.looked().refused;
+    anyhow::ensure!(
+        refused == 0,
+        "Calendly would not tell what happened to {refused} meetings; the log has their URIs"
+    );
+    Ok(())
 }
 
 async fn fetch(backfill: &mut Backfill, target: Option<&Target>, report: &mut Report) -> anyhow::Result<()> {

@@ -30,6 +30,8 @@ pub struct Looked {
     pub meetings: u64,
     /// Those whose invitees were asked for.
     pub asked: u64,
+    /// Those whose invitees Calendly would not tell.
+    pub refused: u64,
 }
 
 /// What happened in a gap. Holds one page of meetings and one of invitees.
@@ -70,6 +72,12 @@ impl Backfill {
                     }
                     // Data that somebody had deleted since it was listed.
                     Ok(None) | Err(CalendlyError::NotFound { .. }) => self.current = None,
+                    // One meeting must not keep all others back; asked again it would say the same.
+                    Err(error @ (CalendlyError::Forbidden { .. } | CalendlyError::Refused { .. })) => {
+                        tracing::warn!(meeting = event.uri, %error, "what happened to a meeting cannot be fetched");
+                        self.looked.refused += 1;
+                        self.current = None;
+                    }
                     Err(error) => return Err(error),
                 }
             } else if let Some(event) = self.meetings.next() {

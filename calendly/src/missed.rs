@@ -102,13 +102,16 @@ pub(crate) fn missed(event: &ScheduledEvent, invitee: &Invitee, gap: &Gap) -> Ve
     let [created, canceled, no_show] = Missed::EVENT_TYPES;
     let mut missed = Vec::new();
     let booked = At::of(&invitee.fields, "created_at");
-    if gap.holds(&booked) {
+    let is_canceled = invitee.fields.get("status").and_then(Value::as_str) == Some("canceled");
+    // Without a time it would count as the latest word, and a cancelled booking would come back.
+    if gap.holds(&booked) && !(is_canceled && booked.time.is_none()) {
         missed.push(delivery(created, &booked, as_booked(event, invitee)));
     }
-    if invitee.fields.get("status").and_then(Value::as_str) == Some("canceled") {
+    if is_canceled {
         let at = part(&invitee.fields, "cancellation").map(|fields| At::of(fields, "created_at"));
         let at = at.unwrap_or(At { text: None, time: None }).or(|| At::of(&invitee.fields, "updated_at"));
-        if gap.holds(&at) {
+        // Whose booking is told, of them it is told too that it is over, whenever that was.
+        if gap.holds(&at) || gap.holds(&booked) {
             missed.push(delivery(canceled, &at, as_is(event, invitee)));
         }
     }

@@ -131,7 +131,11 @@ impl Guardian {
                     self.past.filled(ensured, now);
                 }
                 // What Calendly will not tell is no reason to go without deliveries.
-                Err(FillError::Calendly(error)) if is_blocked && !error.may_pass() => {}
+                Err(FillError::Calendly(CalendlyError::Forbidden { .. } | CalendlyError::Plan { .. }))
+                    if is_blocked =>
+                {
+                    self.told.tell_given_up(&gap);
+                }
                 Err(_) => return Next::Later,
             }
         }

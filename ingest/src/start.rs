@@ -87,12 +87,13 @@ pub async fn serve(env: Env, config: Config, listeners: Listeners, shutdown: Shu
     let serving = tokio::spawn(server::serve(listeners.public, config.tls.clone(), router, stop.clone()));
     tokio::spawn(stop_when(broken.clone(), stop.clone()));
     let prepared = prepare_topics(&config.kafka, &topics, &stop).await;
+    let mut guarding = None;
     if prepared.is_ok() {
         topics_health.up();
         // Said only now, so that a wrong configuration leaves its one line and no other.
         tracing::info!(%addr, "listening");
         if let Some((guardian, key)) = config.guardian.zip(first_key) {
-            tokio::spawn(guard(guardian, key, publisher.clone(), stop.clone()));
+            guarding = Some(tokio::spawn(guard(guardian, key, publisher.clone(), stop.clone())));
         }
     } else {
         stop.trigger();
@@ -105,6 +106,10 @@ pub async fn serve(env: Env, config: Config, listeners: Listeners, shutdown: Shu
     let drained = draining.await;
     producer.flush(DELIVERY_TIMEOUT).await;
     closing.wait(DELIVERY_TIMEOUT).await;
+    if let Some(guarding) = guarding {
+        // It may be between deleting a subscription and creating the next.
+        let _ = tokio::time::timeout(DELIVERY_TIMEOUT, guarding).await;
+    }
     anyhow::ensure!(!broken.is_cancelled(), "the spool's thread has ended by a bug; the log has the place");
     prepared?;
     drained?;

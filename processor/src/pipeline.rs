@@ -62,13 +62,16 @@ impl Pipeline {
         Self { schemas, books, executor, router, breaker }
     }
 
-    async fn process(&self, event: &Event, is_retry: bool) -> Result<Processed, ProcessError> {
+    async fn process(&self, event: &Event, headers: &Headers) -> Result<Processed, ProcessError> {
+        // A replayed dead letter has retry headers too, and is a first try.
+        let is_retry = attempt(headers) > 0;
         let (subject, fact) = match handlers::interpret(event)? {
             Meaning::Fact(fact) => *fact,
             Meaning::Nothing => return Ok(Outcome::Ignored.into()),
         };
         let may_be_foreign = matches!(subject, Subject::Perhaps(_));
-        let applied = match self.books.apply(Request::event(subject, fact)).await {
+        let request = if headers.is_backfilled() { Request::backfilled } else { Request::event };
+        let applied = match self.books.apply(request(subject, fact)).await {
             // Another product's: its metadata does not say that it is ours.
             Err(StoreError::UnknownBooking(_)) if may_be_foreign => return Ok(Outcome::Ignored.into()),
             applied => applied?,
@@ -133,11 +136,9 @@ impl Pipeline {
         headers: &Headers,
         decoded: Result<Event, ProcessError>,
     ) -> Result<Outcome, (Verdict, ProcessError)> {
-        // A replayed dead letter has retry headers too, and is a first try.
-        let is_retry = attempt(headers) > 0;
         let processed = match decoded {
             Ok(event) => {
-                let processed = AssertUnwindSafe(self.process(&event, is_retry)).catch_unwind().await;
+                let processed = AssertUnwindSafe(self.process(&event, headers)).catch_unwind().await;
                 processed.unwrap_or(Err(ProcessError::Panicked))
             }
             Err(error) => Err(error),

@@ -126,6 +126,11 @@ impl Headers {
         Self { event: None, retry: None, other: vec![mark] }
     }
 
+    /// Whether it was fetched since its delivery did not come, as far as anybody knew.
+    pub fn is_backfilled(&self) -> bool {
+        self.other.iter().any(|(name, _)| name == names::BACKFILLED)
+    }
+
     /// Reads the headers of a record, whoever wrote them; never fails. When a name repeats the last value wins.
     pub fn parse<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a [u8])>) -> Self {
         let mut ours = Ours::default();

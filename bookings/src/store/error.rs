@@ -97,14 +97,23 @@ impl From<tokio_postgres::Error> for StoreError {
 
 /// What the server said, if it was the server: refinery's own text leaves that out.
 pub(super) fn migration(error: &refinery::Error) -> StoreError {
+    StoreError::Migration(said(error).map_or_else(|| error.to_string(), describe))
+}
+
+/// Whether somebody else has a table that a migration needs for itself.
+pub(super) fn is_locked_out(error: &refinery::Error) -> bool {
+    said(error).is_some_and(|db| *db.code() == SqlState::LOCK_NOT_AVAILABLE)
+}
+
+fn said(error: &refinery::Error) -> Option<&DbError> {
     let mut cause = error.source();
     while let Some(inner) = cause {
         if let Some(db) = inner.downcast_ref::<tokio_postgres::Error>().and_then(tokio_postgres::Error::as_db_error) {
-            return StoreError::Migration(describe(db));
+            return Some(db);
         }
         cause = inner.source();
     }
-    StoreError::Migration(error.to_string())
+    None
 }
 
 fn describe(db: &DbError) -> String {

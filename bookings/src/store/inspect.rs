@@ -9,8 +9,9 @@ use super::error::StoreError;
 use super::{Store, migrations};
 
 /// What reads and writes bookings has to be allowed on each of these.
-const TABLES: [&str; 9] = [
+const TABLES: [&str; 10] = [
     "booking_aliases",
+    "booking_changes",
     "booking_events",
     "booking_invitees",
     "booking_payments",

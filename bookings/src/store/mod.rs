@@ -38,6 +38,9 @@ mod migrations {
 
 /// How long to wait for a connection of the pool, or for a new one.
 const WAIT: Duration = Duration::from_secs(5);
+/// How often a migration asks for a table that somebody has, and how long it lets the others go first.
+const LOCK_TRIES: u32 = 60;
+const LOCK_PAUSE: Duration = Duration::from_secs(2);
 
 /// Bookings, their history, Stripe's ledger and prices, in the database. Cheap to clone.
 #[derive(Clone)]
@@ -83,8 +86,21 @@ impl Store {
             return Ok(0);
         }
         client.batch_execute("SELECT pg_advisory_lock(7263548101)").await?;
-        let report = migrations::migrations::runner().run_async(&mut **client).await;
-        let unlocked = client.batch_execute("SELECT pg_advisory_unlock(7263548101)").await;
+        // A migration may take its time over many rows. It must not wait for a table that a backup has, since everybody
+        // else waits behind it: rather it comes again.
+        client.batch_execute("SET statement_timeout = 0; SET lock_timeout = '1s'").await?;
+        let mut tries = LOCK_TRIES;
+        let report = loop {
+            let report = migrations::migrations::runner().run_async(&mut **client).await;
+            tries -= 1;
+            match &report {
+                Err(error) if tries > 0 && error::is_locked_out(error) => tokio::time::sleep(LOCK_PAUSE).await,
+                _ => break report,
+            }
+        };
+        let unlocked = client
+            .batch_execute("RESET statement_timeout; RESET lock_timeout; SELECT pg_advisory_unlock(7263548101)")
+            .await;
         let report = report.map_err(|error| error::migration(&error))?;
         unlocked?;
         Ok(report.applied_migrations().len())

@@ -24,6 +24,10 @@ pub struct CheckoutTerms {
 /// Form fields, in order.
 pub type Fields = Vec<(String, String)>;
 
+const PRODUCT_NAME: &str = "line_items[0][price_data][product_data][name]";
+/// A product without a name of its own.
+const NAMELESS: &str = "Appointment";
+
 /// `expires_at` may be 30 minutes to 24 hours ahead, by Stripe's clock: a minute is left for the two clocks to differ.
 const SOONEST: Duration = Duration::from_mins(31);
 const LATEST: Duration = Duration::from_mins(24 * 60 - 1);
@@ -81,7 +85,7 @@ fn session(booking_id: Uuid, operation_id: Uuid, booking: &Booking, terms: &Chec
         field("client_reference_id", booking_id),
         field("line_items[0][price_data][currency]", currency),
         field("line_items[0][price_data][unit_amount]", minor),
-        field("line_items[0][price_data][product_data][name]", product_name(booking)),
+        field(PRODUCT_NAME, product_name(booking)),
         field("line_items[0][quantity]", 1),
         field("success_url", &terms.success_url),
         field("cancel_url", &terms.cancel_url),
@@ -97,11 +101,14 @@ fn session(booking_id: Uuid, operation_id: Uuid, booking: &Booking, terms: &Chec
     fields
 }
 
-/// Drops who pays. Stripe refuses a key that comes back with other fields, and then the session is looked for.
+/// Drops who pays, and the product's name, which may name them ("Intro: Ada Lovelace"). Stripe refuses a key that comes back with other fields, and then the session is looked for.
 pub(super) fn forget_person(fields: &mut Fields) -> bool {
-    let before = fields.len();
+    let before = fields.clone();
     fields.retain(|(name, _)| name != "customer_email");
-    fields.len() != before
+    for (_, value) in fields.iter_mut().filter(|(name, _)| name == PRODUCT_NAME) {
+        NAMELESS.clone_into(value);
+    }
+    *fields != before
 }
 
 fn field(name: &str, value: impl std::fmt::Display) -> (String, String) {
@@ -111,7 +118,7 @@ fn field(name: &str, value: impl std::fmt::Display) -> (String, String) {
 fn product_name(booking: &Booking) -> String {
     let name = booking.details.event_name.as_deref().unwrap_or_default();
     let name: String = name.chars().filter(|c| !c.is_control()).take(250).collect();
-    if name.trim().is_empty() { "Appointment".to_owned() } else { name }
+    if name.trim().is_empty() { NAMELESS.to_owned() } else { name }
 }
 
 /// Stripe refuses the whole session for an address that it takes for none, and the address is only a convenience.

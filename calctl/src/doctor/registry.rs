@@ -2,7 +2,7 @@
 
 use runtime::env::{ConfigError, Env};
 use runtime::kafka::KafkaConfig;
-use runtime::registry::{Registry, RegistryConfig, RegistryError, Subject, subjects};
+use runtime::registry::{Registry, RegistryConfig, RegistryError, Subject, booking_subject, subjects};
 use schemas::ladder::RetryLadder;
 use schemas::topics::Topics;
 use serde_json::Value;
@@ -18,7 +18,7 @@ pub(super) async fn check(env: &Env) -> Vec<Finding> {
         Err(error) => return vec![Finding::unreadable(CHECK, &error)],
     };
     let looked = match Registry::new(&config) {
-        Ok(registry) => look(&registry, subjects(&topics)).await,
+        Ok(registry) => look(&registry, subjects(&topics).into_iter().chain([booking_subject(&topics)])).await,
         Err(_) => {
             return vec![Finding::fail(CHECK, "the HTTP client cannot be built", "is this machine out of files?")];
         }
@@ -31,7 +31,7 @@ fn read(env: &Env) -> Result<Option<(RegistryConfig, Topics)>, ConfigError> {
     Ok(Some((config, Topics::new(&KafkaConfig::from_env(env)?.prefix, &RetryLadder::default()))))
 }
 
-async fn look(registry: &Registry, subjects: [Subject; 2]) -> Result<Finding, RegistryError> {
+async fn look(registry: &Registry, subjects: impl Iterator<Item = Subject>) -> Result<Finding, RegistryError> {
     let mut ids = Vec::new();
     let mut unprotected = Vec::new();
     for Subject { name, schema, .. } in subjects {

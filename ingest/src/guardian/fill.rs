@@ -1,5 +1,7 @@
 //! Publishes what was not delivered.
 
+use std::time::Duration;
+
 use calendly::{Backfill, Calendly, CalendlyError, Gap, Looked, Missed, Subject};
 use jiff::Timestamp;
 use runtime::metrics::CALENDLY_BACKFILLED_EVENTS;
@@ -8,6 +10,11 @@ use tracing::Instrument as _;
 use tracing::field::Empty;
 
 use crate::publish::{PublishError, Publisher};
+
+/// After an error that may pass; doubles.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+/// After the one that follows this, the next look begins anew.
+const LAST_PAUSE: Duration = Duration::from_secs(8);
 
 /// Why a gap is still open.
 #[derive(Debug, thiserror::Error)]
@@ -38,7 +45,20 @@ pub(super) async fn fill(
 ) -> Result<Filled, FillError> {
     let mut backfill = Backfill::new(client, subject, gap);
     let mut events = 0;
-    while let Some(missed) = backfill.next().await? {
+    let mut pause = FIRST_PAUSE;
+    loop {
+        let missed = match backfill.next().await {
+            Ok(Some(missed)) => missed,
+            Ok(None) => break,
+            // It goes on where it was: a large gap takes longer than Calendly is well without a break.
+            Err(error) if error.may_pass() && pause <= LAST_PAUSE => {
+                tokio::time::sleep(pause).await;
+                pause *= 2;
+                continue;
+            }
+            Err(error) => return Err(error.into()),
+        };
+        pause = FIRST_PAUSE;
         for one in &missed {
             publish(publisher, one).await?;
             metrics::counter!(CALENDLY_BACKFILLED_EVENTS, "event_type" => one.event_type()).increment(1);

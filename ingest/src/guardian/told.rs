@@ -49,6 +49,7 @@ impl Told {
                 metrics::gauge!(CALENDLY_BACKFILL_OPEN).set(0.0);
                 tracing::info!(
                     meetings = looked.meetings,
+                    refused = looked.refused,
                     events,
                     "what happened is fetched; what had been delivered comes twice"
                 );
@@ -58,6 +59,17 @@ impl Told {
             }
             Err(_) => {}
         }
+    }
+
+    /// What marks the gap has to go, and it is not filled.
+    #[expect(clippy::unused_self, reason = "like the others")]
+    pub(super) fn tell_given_up(&self, gap: &Gap) {
+        let (since, until) = (format!("{:.0}", gap.since), format!("{:.0}", gap.until));
+        tracing::error!(
+            since,
+            until,
+            "Calendly does not let this token see what was not delivered; with an administrator's: calctl backfill --since … --until …"
+        );
     }
 
     pub(super) fn tell(&mut self, looked: &Result<Ensured, CalendlyError>) {

@@ -171,7 +171,8 @@ impl<'a> Case<'a> {
         // An event that is delivered once more, from the DLQ for example, is the operator's word that what Stripe had
         // refused may work now. Only what is still wanted is left by now.
         let is_redelivery = |(turn, (_, request)): (usize, &(usize, &Request))| {
-            !request.facts.is_empty() && request.report.is_none() && !self.new_facts.get(turn).copied().unwrap_or(true)
+            let is_asked_for = request.report.is_none() && !request.is_routine;
+            !request.facts.is_empty() && is_asked_for && !self.new_facts.get(turn).copied().unwrap_or(true)
         };
         if self.requests.iter().enumerate().any(is_redelivery) {
             self.ledger.iter_mut().filter(|entry| entry.state == OperationState::Failed).for_each(Entry::revive);

@@ -482,3 +482,20 @@ fn a_look_up_reaches_up_to_the_last_request() {
     assert!(again.look_up);
     assert!(again.last_tried_at >= Some(second(200)), "{:?}", again.last_tried_at);
 }
+
+/// Who sends many events again does not mean any one of them.
+#[test]
+fn what_stripe_refused_is_tried_again_for_an_operator_and_not_for_a_backfill() {
+    let mut world = begun();
+    let session = world.open_session().unwrap();
+    world.account.sessions.insert(session.clone(), Toy::Paid(12));
+    world.deliver(&paid(12, &session));
+    let canceled = fact(20, FactKind::Canceled(details("a", None)));
+    let subject = || Subject::Booking(Uuid::nil());
+    let refund = world.apply(&Request::event(subject(), canceled.clone())).operation.unwrap();
+    let failure = Failure { error: "refused".to_owned(), may_be_done: false, key_is_spent: true };
+    world.apply(&Request::report(&refund, TryEnd::Refused(failure), Vec::new(), &[refund.id]));
+    assert!(world.apply(&Request::backfilled(subject(), canceled.clone())).operation.is_none());
+    let revived = world.apply(&Request::event(subject(), canceled)).operation;
+    assert_eq!(revived.map(|operation| operation.id), Some(refund.id));
+}

@@ -170,7 +170,7 @@ mod tests {
     fn invitee(uri: &str, old: Option<&str>) -> Request {
         let details =
             Details { invitee_uri: uri.to_owned(), old_invitee: old.map(str::to_owned), ..Details::default() };
-        Request { subject: Subject::Invitee(Box::new(details)), facts: Vec::new(), report: None, tried: Vec::new() }
+        Request { subject: Subject::Invitee(Box::new(details)), ..Request::work(Uuid::nil(), &[]) }
     }
 
     fn grouped(requests: &[Request], found: &Found) -> Vec<(Vec<usize>, usize)> {

@@ -39,17 +39,26 @@ pub struct Request {
     pub report: Option<Report>,
     /// Operations that the caller has tried and does not want again.
     pub tried: Vec<Uuid>,
+    /// A known fact comes from a routine that sends many again, and so is nobody's word that what Stripe had refused may
+    /// work now.
+    pub is_routine: bool,
 }
 
 impl Request {
     /// An event that was delivered.
     pub fn event(subject: Subject, fact: Fact) -> Self {
-        Self { subject, facts: vec![fact], report: None, tried: Vec::new() }
+        Self { subject, facts: vec![fact], report: None, tried: Vec::new(), is_routine: false }
+    }
+
+    /// The same, of one that was fetched because its delivery may not have come.
+    pub fn backfilled(subject: Subject, fact: Fact) -> Self {
+        Self { is_routine: true, ..Self::event(subject, fact) }
     }
 
     /// Asks for what is left to do.
     pub fn work(booking_id: Uuid, tried: &[Uuid]) -> Self {
-        Self { subject: Subject::Booking(booking_id), facts: Vec::new(), report: None, tried: tried.to_vec() }
+        let (subject, tried) = (Subject::Booking(booking_id), tried.to_vec());
+        Self { subject, facts: Vec::new(), report: None, tried, is_routine: false }
     }
 
     /// The end of a try, and what it brought to light.
