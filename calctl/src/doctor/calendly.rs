@@ -44,7 +44,8 @@ async fn look(api: &ApiConfig, choice: &ScopeChoice, url: Option<Url>) -> Vec<Fi
 
 async fn of_subscription(client: &Calendly, wish: &Wish) -> Result<Finding, CalendlyError> {
     let seen = preview(client, wish, false).await?;
-    let ensure = "run `calctl webhooks ensure`, or let ingest do it (CALENDLY_TOKEN, PUBLIC_URL)";
+    let ensure = "let ingest do it (CALENDLY_TOKEN, PUBLIC_URL), which fetches what was missed as well; or run `calctl \
+                  webhooks ensure`, and `calctl backfill --since` the time that deliveries began to fail";
     let (Some(one), Outcome::Unchanged) = (seen.subscription, seen.outcome) else {
         let detail = match seen.outcome {
             Outcome::Created => format!("none delivers to {}", wish.url),
@@ -58,7 +59,11 @@ async fn of_subscription(client: &Calendly, wish: &Wish) -> Result<Finding, Cale
         return Ok(Finding::warn(SUBSCRIPTION, detail, advice));
     }
     if !seen.deleted.is_empty() {
-        let detail = format!("{} more deliver to {} than need be", seen.deleted.len(), wish.url);
+        let detail = format!(
+            "{} more than need be to {}, unless ingest is still fetching what a disabled one missed",
+            seen.deleted.len(),
+            wish.url
+        );
         return Ok(Finding::warn(SUBSCRIPTION, detail, ensure));
     }
     Ok(Finding::ok(SUBSCRIPTION, format!("active, to {}", wish.url)))
