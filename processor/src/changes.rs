@@ -4,15 +4,18 @@
 //! booking in order is that a publisher first opens the fenced producer, which shuts out the one before, and only then
 //! reads the states that it writes (docs/decisions/0034).
 
+use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
 use bookings::store::{Changes, Outbox, Store, StoreError};
+use futures_util::FutureExt as _;
 use runtime::kafka::{FencedError, FencedProducer, KafkaConfig, KeyedRecord};
 use runtime::metrics::CHANGES_PUBLISHED;
 use runtime::registry::{Registry, RegistryError, Subject};
 use runtime::shutdown::Shutdown;
 use schemas::BookingState;
 use schemas::codec::{self, CodecError, Framing};
+use tokio::sync::OnceCell;
 use uuid::Uuid;
 
 /// Between two looks at an outbox that had little in it. What changes meanwhile is published once.
@@ -33,6 +36,9 @@ enum PublishError {
     Registry(#[from] RegistryError),
     #[error(transparent)]
     Codec(#[from] CodecError),
+    /// A bug, or a value in a row that no booking of ours has.
+    #[error("publishing panicked; the log has the place")]
+    Panicked,
 }
 
 /// Publishes what is in the outbox.
@@ -45,6 +51,8 @@ pub(crate) struct Publisher {
     pub(crate) subject: Subject,
     pub(crate) topic: String,
     pub(crate) transactional_id: String,
+    /// Found out once: a registry that is away later stops nothing.
+    pub(crate) registered: OnceCell<Framing>,
 }
 
 /// What a publisher works with.
@@ -62,7 +70,8 @@ impl Publisher {
         }
         let mut told = false;
         while !shutdown.is_cancelled() {
-            match self.publish(&shutdown, &mut told).await {
+            let publishing = AssertUnwindSafe(self.publish(&shutdown, &mut told)).catch_unwind().await;
+            match publishing.unwrap_or(Err(PublishError::Panicked)) {
                 Ok(()) => {}
                 // The database's own watch tells the operator when it is away.
                 Err(error @ PublishError::Store(StoreError::Unavailable(_))) => {
@@ -81,7 +90,7 @@ impl Publisher {
     async fn publish(&self, shutdown: &Shutdown, told: &mut bool) -> Result<(), PublishError> {
         let Some(outbox) = self.store.outbox().await? else { return Ok(()) };
         let framing = match &self.registry {
-            Some(registry) => self.registered(registry, *told).await?,
+            Some(registry) => *self.registered.get_or_try_init(|| self.register(registry, *told)).await?,
             None => Framing::SingleObject,
         };
         // Before anything is read: from here on nobody else's record can come behind ours.
@@ -93,7 +102,7 @@ impl Publisher {
         published
     }
 
-    async fn registered(&self, registry: &Registry, told: bool) -> Result<Framing, RegistryError> {
+    async fn register(&self, registry: &Registry, told: bool) -> Result<Framing, RegistryError> {
         let Subject { name, schema, .. } = &self.subject;
         let id = registry.id_of(name, schema).await?;
         // Not everybody who may register may do this, and the subject takes our schema all the same.

@@ -108,6 +108,7 @@ fn publisher(config: &Config, store: &Store, topics: &Topics) -> anyhow::Result<
         subject: registry::booking_subject(topics),
         topic: topics.booking_changes().to_owned(),
         transactional_id: topics.group("changes"),
+        registered: tokio::sync::OnceCell::new(),
     })
 }
 
