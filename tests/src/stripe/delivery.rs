@@ -28,7 +28,8 @@ pub fn http_client() -> reqwest::Client {
         // An error means that the process has one already.
         let _ = rustls::crypto::ring::default_provider().install_default();
     });
-    let builder = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(15));
+    // No connection is used twice: what is sent into one that ingest is just closing, after ten silent seconds, has no answer.
+    let builder = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(15)).pool_max_idle_per_host(0);
     builder.build().unwrap()
 }
 
