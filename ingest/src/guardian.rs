@@ -19,7 +19,7 @@ pub(crate) use self::config::FirstKey;
 pub use self::config::GuardianConfig;
 use self::fill::{FillError, fill};
 use self::gap::Past;
-use self::told::{Told, tell_left};
+use self::told::{Told, tell_given_up, tell_left};
 use crate::publish::Publisher;
 
 /// After a look that failed; doubles up to the interval.
@@ -131,11 +131,10 @@ impl Guardian {
                     self.past.filled(ensured, now);
                 }
                 // What Calendly will not tell is no reason to go without deliveries.
-                Err(FillError::Calendly(CalendlyError::Forbidden { .. } | CalendlyError::Plan { .. }))
-                    if is_blocked =>
-                {
-                    self.told.tell_given_up(&gap);
-                }
+                Err(
+                    FillError::Hidden(_)
+                    | FillError::Calendly(CalendlyError::Forbidden { .. } | CalendlyError::Plan { .. }),
+                ) if is_blocked => tell_given_up(&gap),
                 Err(_) => return Next::Later,
             }
         }

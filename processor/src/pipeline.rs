@@ -70,7 +70,7 @@ impl Pipeline {
             Meaning::Nothing => return Ok(Outcome::Ignored.into()),
         };
         let may_be_foreign = matches!(subject, Subject::Perhaps(_));
-        let request = if headers.is_backfilled() { Request::backfilled } else { Request::event };
+        let request = if headers.is_routine() { Request::backfilled } else { Request::event };
         let applied = match self.books.apply(request(subject, fact)).await {
             // Another product's: its metadata does not say that it is ours.
             Err(StoreError::UnknownBooking(_)) if may_be_foreign => return Ok(Outcome::Ignored.into()),

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 
 use self::{blocks::Ours, foreign::Foreign};
 use crate::ladder::ErrorClass;
+use crate::replay::REPLAYED_BY;
 
 /// Names of the contract's headers.
 pub mod names {
@@ -41,8 +42,8 @@ pub mod names {
     /// that export spans, and foreign to everything else.
     pub const FAILED_TRACEPARENT: &str = "failed-traceparent";
 
-    /// `true` on an event that was not delivered but fetched from Calendly's API afterwards. Foreign to the services, which
-    /// pass it on.
+    /// `true` on an event that was not delivered but fetched from Calendly's API afterwards. Passed on like
+    /// foreign ones; the processor takes no such event for an operator's word.
     pub const BACKFILLED: &str = "backfilled";
 
     /// Every name above but the last two, in that order.
@@ -126,9 +127,10 @@ impl Headers {
         Self { event: None, retry: None, other: vec![mark] }
     }
 
-    /// Whether it was fetched since its delivery did not come, as far as anybody knew.
-    pub fn is_backfilled(&self) -> bool {
-        self.other.iter().any(|(name, _)| name == names::BACKFILLED)
+    /// Whether it comes from a backfill, and no operator has replayed it since: then it is one of many that nobody chose.
+    pub fn is_routine(&self) -> bool {
+        let has = |wanted: &str| self.other.iter().any(|(name, _)| name == wanted);
+        has(names::BACKFILLED) && !has(REPLAYED_BY)
     }
 
     /// Reads the headers of a record, whoever wrote them; never fails. When a name repeats the last value wins.

@@ -144,6 +144,14 @@ mod tests {
     }
 
     #[test]
+    fn a_backfilled_event_that_is_replayed_is_an_operators_word() {
+        let backfilled = Headers::backfilled();
+        assert!(backfilled.is_routine() && !Headers::default().is_routine());
+        let replayed = replay(1).mark(hop(&backfilled));
+        assert!(!replayed.is_routine() && !hop(&replayed).is_routine());
+    }
+
+    #[test]
     fn the_marks_travel_and_are_replaced_by_the_next_ones() {
         let once = hop(&hop(&replay(1).mark(dead())));
         assert_eq!(Replay::of(&once), Some(replay(1)));

@@ -156,4 +156,13 @@ mod tests {
             assert!(!is_plausible(wrong), "{wrong}");
         }
     }
+
+    #[test]
+    fn a_product_may_name_the_person_and_so_is_forgotten() {
+        let fields = |name: &str| vec![field(PRODUCT_NAME, name), field("customer_email", "ada@example.com")];
+        let mut named = fields("Intro: Ada Lovelace");
+        assert!(forget_person(&mut named));
+        assert_eq!(named, [field(PRODUCT_NAME, NAMELESS)]);
+        assert!(!forget_person(&mut named), "there is nothing left to drop");
+    }
 }

@@ -22,6 +22,9 @@ pub(super) enum FillError {
     /// Calendly does not tell.
     #[error(transparent)]
     Calendly(#[from] CalendlyError),
+    /// It lists meetings, and of none of them who booked.
+    #[error("Calendly does not let this token see who booked any of {0} meetings")]
+    Hidden(u64),
     /// What it told is not durable.
     #[error(transparent)]
     Publish(#[from] PublishError),
@@ -65,7 +68,12 @@ pub(super) async fn fill(
             events += 1;
         }
     }
-    Ok(Filled { looked: backfill.looked(), events })
+    let looked = backfill.looked();
+    // One that is hidden must not keep the others back; when all are, nothing was fetched.
+    if looked.asked > 0 && looked.refused == looked.asked {
+        return Err(FillError::Hidden(looked.asked));
+    }
+    Ok(Filled { looked, events })
 }
 
 async fn publish(publisher: &Publisher, missed: &Missed) -> Result<(), PublishError> {

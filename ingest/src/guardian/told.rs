@@ -61,17 +61,6 @@ impl Told {
         }
     }
 
-    /// What marks the gap has to go, and it is not filled.
-    #[expect(clippy::unused_self, reason = "like the others")]
-    pub(super) fn tell_given_up(&self, gap: &Gap) {
-        let (since, until) = (format!("{:.0}", gap.since), format!("{:.0}", gap.until));
-        tracing::error!(
-            since,
-            until,
-            "Calendly does not let this token see what was not delivered; with an administrator's: calctl backfill --since … --until …"
-        );
-    }
-
     pub(super) fn tell(&mut self, looked: &Result<Ensured, CalendlyError>) {
         let outcome = match looked {
             Ok(Ensured { outcome: Outcome::Unchanged, .. }) => "unchanged",
@@ -126,6 +115,16 @@ impl Told {
         }
         self.failing = failing.is_some();
     }
+}
+
+/// What marks the gap has to go, and it is not filled.
+pub(super) fn tell_given_up(gap: &Gap) {
+    let (since, until) = (format!("{:.0}", gap.since), format!("{:.0}", gap.until));
+    tracing::error!(
+        since,
+        until,
+        "Calendly does not let this token see what was not delivered; with an administrator's: calctl backfill --since … --until …"
+    );
 }
 
 /// What should have been deleted, and is there.
