@@ -18,8 +18,10 @@ use schemas::codec::{self, CodecError, Framing};
 use tokio::sync::OnceCell;
 use uuid::Uuid;
 
-/// Between two looks at an outbox that had little in it. What changes meanwhile is published once.
-const INTERVAL: Duration = Duration::from_millis(200);
+/// Between two looks at an outbox that had little in it. What changes meanwhile is published once. A transaction costs the
+/// brokers a request or more for each partition it touches, whether it carries one record or a hundred: more often would
+/// be felt by everybody else.
+const INTERVAL: Duration = Duration::from_secs(1);
 /// Between two tries to become the publisher, or to go on after a failure.
 const RETRY: Duration = Duration::from_secs(1);
 /// Entries in one transaction.

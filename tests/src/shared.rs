@@ -1,5 +1,6 @@
 //! One Kafka and one PostgreSQL for all tests of a run.
 
+use std::path::Path;
 use std::sync::OnceLock;
 
 use crate::kafka::Kafka;
@@ -23,8 +24,17 @@ pub struct Stack {
 impl Stack {
     /// Starts both at once.
     pub fn start(durability: Durability) -> Self {
+        Self::start_with(durability, Kafka::start)
+    }
+
+    /// The same with servers as they are in production: a database that syncs, and [`Kafka::start_lasting`].
+    pub fn start_lasting() -> Self {
+        Self::start_with(Durability::Fsync, Kafka::start_lasting)
+    }
+
+    fn start_with(durability: Durability, kafka: fn(&Path) -> Kafka) -> Self {
         let postgres = std::thread::spawn(move || Postgres::start(&rundir::fresh("postgres"), durability));
-        let kafka = Kafka::start(&rundir::fresh("kafka"));
+        let kafka = kafka(&rundir::fresh("kafka"));
         let postgres = postgres.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         Stack { kafka, postgres }
     }

@@ -38,6 +38,10 @@ mod migrations {
 
 /// How long to wait for a connection of the pool, or for a new one.
 const WAIT: Duration = Duration::from_secs(5);
+/// A statement that hangs must fail while its record can still be retried. And every statement finds its few rows by an
+/// index, whatever the planner believes of a table that has just been filled (docs/decisions/0042).
+const OPTIONS: &str = "-c statement_timeout=15000 -c lock_timeout=10000 -c idle_in_transaction_session_timeout=30000 \
+                       -c plan_cache_mode=force_generic_plan -c enable_seqscan=off -c jit=off";
 /// How often a migration asks for a table that somebody has, and how long it lets the others go first.
 const LOCK_TRIES: u32 = 60;
 const LOCK_PAUSE: Duration = Duration::from_secs(2);
@@ -64,9 +68,7 @@ impl Store {
         if config.get_application_name().is_none() {
             config.application_name("calendly-pipeline");
         }
-        // A statement that hangs must fail while its record can still be retried.
-        let limits = "-c statement_timeout=15000 -c lock_timeout=10000 -c idle_in_transaction_session_timeout=30000";
-        let options = config.get_options().map_or_else(|| limits.to_owned(), |own| format!("{limits} {own}"));
+        let options = config.get_options().map_or_else(|| OPTIONS.to_owned(), |own| format!("{OPTIONS} {own}"));
         config.options(options);
         let manager = Manager::from_config(config, tls, ManagerConfig { recycling_method: RecyclingMethod::Fast });
         let mut sizes = PoolConfig::new(pool_size);

@@ -60,7 +60,8 @@ impl FencedProducer {
             .set("transaction.timeout.ms", "15000")
             .set("message.timeout.ms", "10000")
             .set("message.max.bytes", MAX_RECORD_BYTES.to_string())
-            .set("linger.ms", "0")
+            // All of a transaction's records for a partition in one request.
+            .set("linger.ms", "5")
             // As the relay's: transactions that follow one another wait for the brokers' markers.
             .set("retry.backoff.ms", "5")
             .set("compression.type", "lz4")

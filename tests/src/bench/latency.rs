@@ -11,16 +11,16 @@ use tokio_postgres::{AsyncMessage, NoTls};
 use super::clients::send_observed;
 use super::ingest::requests;
 use super::{Figure, Percentiles, stripe};
-use crate::postgres::Durability;
 use crate::sandbox::service_env;
 use crate::shared::Stack;
 use crate::wait::eventually;
 use crate::{Binary, Service, ports, run_calctl, rundir};
 
 const PER_SECOND: f64 = 100.0;
-const WARM_UP: Duration = Duration::from_secs(4);
+/// Until the broker has compiled what it runs most.
+const WARM_UP: Duration = Duration::from_secs(30);
 const SECONDS: Duration = Duration::from_secs(20);
-const COUNT: usize = 2_400;
+const COUNT: usize = 3_400;
 const DEADLINE: Duration = Duration::from_secs(30);
 /// PostgreSQL sends a notification when its transaction commits, not before.
 const TELL: &str = "
@@ -60,7 +60,7 @@ async fn run_load(addr: SocketAddr, first: u64, duration: Duration) -> HashMap<S
 }
 
 pub(super) async fn run() -> Vec<Figure> {
-    let stack = tokio::task::spawn_blocking(|| Stack::start(Durability::Fsync)).await.expect("the stack starts");
+    let stack = tokio::task::spawn_blocking(Stack::start_lasting).await.expect("the stack starts");
     let url = stack.postgres.create_database("latency").await;
     let (port, dir) = (ports::free_port(), rundir::fresh("bench-latency"));
     let mut env = service_env(stack.kafka.brokers(), &url, port, &stripe::start().await, &dir);

@@ -23,6 +23,7 @@ mod locks;
 mod metrics;
 mod openapi;
 mod ops;
+mod plans;
 mod privacy;
 mod relay;
 mod releases;

@@ -1,0 +1,43 @@
+//! A database that has just been installed knows nothing of its tables' sizes yet, and must still be asked by index: a
+//! plan that reads whole tables is quick at first, stays in use, and grows slower with every booking.
+
+use std::collections::BTreeMap;
+
+use futures_util::future::join_all;
+use tests::calendly::Invitee;
+use tests::eventually;
+
+use crate::world::{PATIENCE, World};
+
+const BOOKINGS: usize = 60;
+
+/// By table: scans from end to end, and rows that were added or changed.
+async fn scans_and_writes(world: &World) -> BTreeMap<String, (i64, i64)> {
+    let query = "SELECT relname::text, coalesce(seq_scan, 0), n_tup_ins + n_tup_upd FROM pg_stat_user_tables \
+                 WHERE relname IN ('bookings', 'booking_events', 'booking_invitees', 'stripe_operations')";
+    let rows = world.database.query(query, &[]).await.unwrap();
+    rows.iter().map(|row| (row.get(0), (row.get(1), row.get(2)))).collect()
+}
+
+#[tokio::test]
+async fn no_event_reads_a_whole_table() {
+    let world = World::start("plans").await;
+    let before = scans_and_writes(&world).await;
+    let deliveries: Vec<_> = (0..BOOKINGS).map(|_| Invitee::random().created()).collect();
+    // In small groups, so that there are many transactions: a plan is kept from the sixth on.
+    for group in deliveries.chunks(3) {
+        join_all(group.iter().map(|delivery| world.send(delivery))).await;
+    }
+    world.processed("applied", 60.0).await;
+    // A session tells its numbers some seconds late, those of all tables together. Each booking is written twice: when it
+    // is made, and with its Checkout session.
+    let after = eventually(PATIENCE, "numbers of all sessions", async || {
+        let now = scans_and_writes(&world).await;
+        let written = |table: &str| now[table].1 - before[table].1;
+        (written("bookings") >= 120 && written("stripe_operations") >= 120).then_some(now)
+    })
+    .await;
+    for (table, (scans, _)) in after {
+        assert_eq!(scans, before[&table].0, "{table} was read from end to end");
+    }
+}
