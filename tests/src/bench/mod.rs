@@ -4,6 +4,7 @@
 //! with `async fn run() -> Vec<Figure>`, and an entry in [`Scenario`].
 
 mod clients;
+mod floor;
 pub mod ingest;
 mod latency;
 pub mod load;
