@@ -9,10 +9,7 @@ umask 022
 
 # Customers of each round, a multiple of four, and deliveries a second: a round outlasts a restart.
 readonly CUSTOMERS=40 RATE=4
-readonly PATIENCE=240
-# In bytes; what an image may have.
-readonly IMAGE_LIMIT=60000000
-readonly OURS=(ingest processor retrier calctl)
+readonly PATIENCE=600
 
 project=calendly-compose-test
 work=$(mktemp -d)
@@ -73,19 +70,6 @@ bring_up() { # MORE OPTIONS OF up
     compose up "${options[@]}" "$@"
 }
 
-check_images() {
-    local name image size user
-    for name in "${OURS[@]}"; do
-        image=$project/$name:$IMAGE_TAG
-        size=$(docker image inspect -f '{{.Size}}' "$image")
-        user=$(docker image inspect -f '{{.Config.User}}' "$image")
-        [ "$size" -lt "$IMAGE_LIMIT" ] || fail "image $name has $size bytes, more than $IMAGE_LIMIT"
-        [ "$user" = 65532:65532 ] || fail "image $name runs as '$user'"
-        if docker run --rm --entrypoint /bin/sh "$image" -c true >/dev/null 2>&1; then fail "image $name has a shell"; fi
-        say "image $name: $((size / 1000000)) MB, user $user, no shell"
-    done
-}
-
 healthy() { # CONTAINER
     local state
     state=$(docker inspect -f '{{if .State.Health}}{{.State.Health.Status}}{{else}}{{.State.Status}}{{end}}' "$1")
@@ -113,7 +97,7 @@ pay() {
 
 # One round of customers. Calendly tries again what is not accepted, and so does this.
 send() { # NAME
-    calctl --output json simulate --url http://ingest:8080 --count "$CUSTOMERS" --rate "$RATE" --retry-for 2m >"$sent/$1.json"
+    calctl --output json simulate --url http://ingest:8080 --count "$CUSTOMERS" --rate "$RATE" --retry-for 10m >"$sent/$1.json"
 }
 
 round() { # NAME CONTAINER: restarts the container while customers come, or nothing
@@ -199,7 +183,10 @@ dead_letter() {
     customers=$((customers + 1))
     say "a dead letter was replayed"
 }
-one_dead() { [ "$(calctl --output json dlq list | grep -c '"event_id"')" -eq 1 ]; }
+one_dead() {
+    dead=$(calctl --output json dlq list 2>/dev/null | sed -n 's/.*"event_id": "\(.*\)".*/\1/p')
+    [ -n "$dead" ]
+}
 
 forged() {
     local status
@@ -209,10 +196,16 @@ forged() {
     say "a forged delivery is refused"
 }
 
+# shellcheck source=scripts/compose-checks.sh
+. scripts/compose-checks.sh
+
 say "from a clean checkout in $checkout"
 check_out
 bring_up --build
 check_images
+check_containers
+check_doctor "at the start"
+check_prometheus
 forged
 double refund_mode '{"mode":"instant"}' >/dev/null
 
@@ -224,6 +217,8 @@ for container in $(compose ps -q --status running); do
 done
 pay
 dead_letter
+check_alerts
+check_trace "$dead"
 verify "after the restarts"
 
 say "making every container anew: only volumes stay"
@@ -232,4 +227,7 @@ compose up --detach --wait --wait-timeout "$PATIENCE" --pull never --force-recre
 round "new containers"
 pay
 verify "in new containers"
-say "nothing was lost"
+check_prometheus
+check_doctor "at the end"
+check_examples
+say "nothing was lost, in $((SECONDS / 60)) min"

@@ -31,6 +31,8 @@ pub struct Inspection {
     pub major: i32,
     /// Whether this connection is encrypted.
     pub is_encrypted: bool,
+    /// Whether somebody decided against encryption: `sslmode=disable`.
+    pub declines_tls: bool,
     /// Whether it stays on this machine.
     pub is_local: bool,
     /// The server's time when it answered.
@@ -69,6 +71,7 @@ impl Store {
             version: row.try_get(0)?,
             major: row.try_get(1)?,
             is_encrypted: row.try_get(2)?,
+            declines_tls: self.declines_tls,
             is_local: row.try_get(3)?,
             clock: row.try_get(4)?,
             pending,

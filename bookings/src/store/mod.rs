@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use deadpool_postgres::{Client, Manager, ManagerConfig, Pool, PoolConfig, RecyclingMethod, Runtime};
 use secrecy::{ExposeSecret, SecretString};
+use tokio_postgres::config::SslMode;
 use tokio_postgres::error::SqlState;
 
 pub use self::apply::{
@@ -52,6 +53,8 @@ pub struct Store {
     pool: Pool,
     terms: std::sync::Arc<CheckoutTerms>,
     default_price: Price,
+    /// Whether the address says `sslmode=disable`.
+    declines_tls: bool,
 }
 
 impl Store {
@@ -65,6 +68,7 @@ impl Store {
         let (mut config, trust) = address::read(url.expose_secret())?;
         let tls = trust.connector()?;
         config.connect_timeout(WAIT);
+        let declines_tls = config.get_ssl_mode() == SslMode::Disable;
         if config.get_application_name().is_none() {
             config.application_name("calendly-pipeline");
         }
@@ -76,7 +80,7 @@ impl Store {
         sizes.timeouts.create = Some(WAIT);
         let pool =
             Pool::builder(manager).config(sizes).runtime(Runtime::Tokio1).build().map_err(|_| UrlError::Malformed)?;
-        Ok(Self { pool, terms: std::sync::Arc::new(terms), default_price })
+        Ok(Self { pool, terms: std::sync::Arc::new(terms), default_price, declines_tls })
     }
 
     /// Brings the schema up to date. Several processes may do it at once: a lock lets one go first.

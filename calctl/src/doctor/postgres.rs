@@ -7,6 +7,7 @@ use super::finding::Finding;
 use crate::database;
 
 const SERVER: &str = "postgres";
+const WIRE: &str = "postgres-tls";
 const SCHEMA: &str = "postgres-schema";
 /// The oldest release that the tests run on.
 const OLDEST: i32 = 15;
@@ -17,7 +18,7 @@ pub(super) async fn check(env: &Env) -> Vec<Finding> {
         Err(error) => return vec![Finding::unreadable(SERVER, &error)],
     };
     match store.inspect().await {
-        Ok(seen) => vec![of_server(&seen), of_schema(&seen)],
+        Ok(seen) => [Some(of_server(&seen)), declined(&seen), Some(of_schema(&seen))].into_iter().flatten().collect(),
         Err(error) => {
             let unseen = Finding::skip(SCHEMA, "not looked at: PostgreSQL does not answer");
             vec![Finding::fail(SERVER, error.to_string(), advice(&error)), unseen]
@@ -33,19 +34,28 @@ fn advice(error: &StoreError) -> &'static str {
 }
 
 fn of_server(seen: &Inspection) -> Finding {
-    let Inspection { version, major, is_encrypted, is_local, .. } = seen;
+    let Inspection { version, major, is_encrypted, is_local, declines_tls, .. } = seen;
     if *major < OLDEST {
         let advice = format!("upgrade it to {OLDEST} or later");
         return Finding::fail(SERVER, format!("version {version} is too old"), advice);
     }
-    match (is_encrypted, is_local) {
-        (true, _) => Finding::ok(SERVER, format!("version {version}, over TLS")),
-        (false, true) => Finding::ok(SERVER, format!("version {version}, on this machine")),
-        (false, false) => {
-            let advice = "add sslmode=verify-full to DATABASE_URL (OPERATIONS.md, The wire)";
-            Finding::warn(SERVER, format!("version {version}, without TLS over a network"), advice)
-        }
+    if *is_encrypted {
+        Finding::ok(SERVER, format!("version {version}, over TLS"))
+    } else if *is_local {
+        Finding::ok(SERVER, format!("version {version}, on this machine"))
+    } else if *declines_tls {
+        Finding::ok(SERVER, format!("version {version}"))
+    } else {
+        let advice = "add sslmode=verify-full to DATABASE_URL; or sslmode=disable, where nobody else is on the network \
+                      (OPERATIONS.md, The wire)";
+        Finding::warn(SERVER, format!("version {version}, without TLS over a network"), advice)
     }
+}
+
+/// Whoever wrote `sslmode=disable` knows the network, which cannot be seen from here. It is said, and not found wrong.
+fn declined(seen: &Inspection) -> Option<Finding> {
+    let matters = seen.declines_tls && !seen.is_local;
+    matters.then(|| Finding::skip(WIRE, "not wanted (sslmode=disable in DATABASE_URL)"))
 }
 
 fn of_schema(seen: &Inspection) -> Finding {
@@ -63,4 +73,39 @@ fn of_schema(seen: &Inspection) -> Finding {
         return Finding::fail(SCHEMA, detail, "grant it (OPERATIONS.md, Rights), or use the processor's role");
     }
     Finding::ok(SCHEMA, "all migrations of this release are applied")
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+
+    use super::super::finding::Status;
+    use super::*;
+
+    #[test]
+    fn no_tls_over_a_network_is_yellow_unless_it_was_decided() {
+        let seen = |is_encrypted, is_local, declines_tls| Inspection {
+            version: "17.2".to_owned(),
+            major: 17,
+            is_encrypted,
+            declines_tls,
+            is_local,
+            clock: Timestamp::UNIX_EPOCH,
+            pending: Vec::new(),
+            foreign: Vec::new(),
+            denied: Vec::new(),
+        };
+        for (seen, server, is_told) in [
+            (seen(true, false, false), Status::Ok, false),
+            (seen(false, true, false), Status::Ok, false),
+            (seen(false, true, true), Status::Ok, false),
+            (seen(false, false, false), Status::Warn, false),
+            (seen(false, false, true), Status::Ok, true),
+        ] {
+            assert_eq!(of_server(&seen).status, server, "{seen:?}");
+            let told = declined(&seen);
+            assert_eq!(told.is_some(), is_told, "{seen:?}");
+            assert!(told.is_none_or(|finding| finding.status == Status::Skip));
+        }
+    }
 }

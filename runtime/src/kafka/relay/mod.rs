@@ -8,6 +8,7 @@
 mod batch;
 mod clients;
 mod context;
+mod hang;
 mod head;
 mod session;
 mod trace;
@@ -20,6 +21,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::sync::oneshot;
 
+use self::hang::hangs;
 use self::session::{Ended, Session};
 use self::unmoved::Unmoved;
 use super::client::SetupError;
@@ -95,6 +97,9 @@ pub enum RelayError {
     /// New clients do not get to work either, though the brokers are there.
     #[error("the relay makes no progress though the brokers answer, not even with new clients; restart it")]
     Wedged,
+    /// A call into the client does not return. Only the end of the process ends it.
+    #[error("the relay hangs in a call to its Kafka client, which forgot its timeout; restart it")]
+    Hung,
     /// The relay's thread is gone.
     #[error("the relay's thread ended unexpectedly")]
     ThreadLost,
@@ -140,9 +145,13 @@ async fn sessions<T: Timetable>(
     while !shutdown.is_cancelled() {
         let (life, vitals) = (shutdown.child(), Arc::new(Vitals::new()));
         let watch = Watch::new(config, &settings.group, &settings.topics, settings.health.clone(), vitals.clone());
-        let mut end = spawn(config, settings, (timetable.clone(), unmoved.clone()), vitals, life.clone())?;
+        let rules = (timetable.clone(), unmoved.clone());
+        let mut end = spawn(config, settings, rules, vitals.clone(), life.clone())?;
+        let hung = hangs(|| vitals.since_poll());
+        tokio::pin!(hung);
         let ended = tokio::select! {
             ended = &mut end => ended,
+            () = &mut hung => return Err(RelayError::Hung),
             worked = watch.until_wedged() => {
                 life.trigger();
                 in_vain = if worked { 0 } else { in_vain + 1 };
@@ -151,7 +160,10 @@ async fn sessions<T: Timetable>(
                 }
                 tracing::warn!(group = settings.group, "the relay makes no progress though the brokers answer; building it anew");
                 metrics::counter!(KAFKA_CLIENT_REBUILDS, "client" => "relay").increment(1);
-                end.await
+                tokio::select! {
+                    ended = end => ended,
+                    () = hung => return Err(RelayError::Hung),
+                }
             }
         };
         match ended.map_err(|_| RelayError::ThreadLost)? {
