@@ -11,7 +11,7 @@ readonly SKIPPED="calendly postgres-tls"
 readonly TARGETS=(ingest=1 processor=2 retrier=1 prometheus=1 alertmanager=1)
 
 check_images() {
-    local name image size user container shells
+    local name image size user files shells
     for name in "${OURS[@]}"; do
         image=$project/$name:$IMAGE_TAG
         size=$(docker image inspect -f '{{.Size}}' "$image")
@@ -19,8 +19,10 @@ check_images() {
         [ "$size" -lt "$IMAGE_LIMIT" ] || fail "image $name has $size bytes, more than $IMAGE_LIMIT"
         [ "$user" = 65532:65532 ] || fail "image $name runs as '$user'"
         container=$(docker create "$image")
-        shells=$(docker export "$container" | tar -tf - | grep -E '(^|/)((ba|da|a|z)?sh|busybox)$' || true)
+        files=$(docker export "$container" | tar -tf -)
         docker rm -v "$container" >/dev/null
+        container=''
+        shells=$(grep -E '(^|/)((ba|da|a|z)?sh|busybox)$' <<<"$files" || true)
         [ -z "$shells" ] || fail "image $name has a shell: $shells"
         say "image $name: $((size / 1000000)) MB, user $user, no shell"
     done
@@ -28,10 +30,12 @@ check_images() {
 
 # As Docker runs them, whatever the compose file was meant to say.
 check_containers() {
-    local container name confined
-    for container in $(compose ps -q ingest processor retrier); do
-        name=$(docker inspect -f '{{.Name}}' "$container")
-        confined=$(docker inspect -f '{{.State.Health.Status}} {{.HostConfig.ReadonlyRootfs}} {{.HostConfig.CapDrop}} {{.HostConfig.SecurityOpt}}' "$container")
+    local id name confined ids
+    mapfile -t ids < <(compose ps -q ingest processor retrier)
+    [ "${#ids[@]}" -eq 4 ] || fail "${#ids[@]} containers of ours run, not 4"
+    for id in "${ids[@]}"; do
+        name=$(docker inspect -f '{{.Name}}' "$id")
+        confined=$(docker inspect -f '{{.State.Health.Status}} {{.HostConfig.ReadonlyRootfs}} {{.HostConfig.CapDrop}} {{.HostConfig.SecurityOpt}}' "$id")
         [ "$confined" = "healthy true [ALL] [no-new-privileges:true]" ] || fail "container $name is $confined"
     done
     say "containers are healthy, with a read-only root and no capability"

@@ -11,7 +11,7 @@ use uuid::Uuid;
 use crate::database;
 use crate::output::{Printer, table};
 
-/// The processor publishes several times a second, but may be about to start.
+/// The processor publishes once a second, but may be about to start.
 const PATIENCE: Duration = Duration::from_secs(30);
 const POLL: Duration = Duration::from_millis(200);
 

@@ -24,7 +24,7 @@ const NEXT: &str = "SELECT entry.id, entry.booking_id, b.id IS NOT NULL AND b.er
              b.event_type_uri, b.event_name, b.start_time, b.end_time, b.no_show, b.checkout_session_id, b.checkout_url, \
              b.payment_intent_id, b.created_at, b.updated_at \
              FROM (SELECT id, booking_id FROM booking_changes ORDER BY id LIMIT $1) AS entry \
-             LEFT JOIN bookings b ON b.id = entry.booking_id";
+             LEFT JOIN LATERAL (SELECT * FROM bookings WHERE bookings.id = entry.booking_id OFFSET 0) AS b ON true";
 
 /// The right to publish: one process at a time has it, until this is dropped or its connection breaks.
 pub struct Outbox {

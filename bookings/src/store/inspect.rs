@@ -22,6 +22,19 @@ const TABLES: [&str; 10] = [
     "stripe_operations",
 ];
 
+/// Networks that the internet does not route to: loopback, RFC 1918, RFC 6598, RFC 3927, RFC 4193, RFC 4291.
+const PRIVATE: [&str; 9] = [
+    "127.0.0.0/8",
+    "10.0.0.0/8",
+    "172.16.0.0/12",
+    "192.168.0.0/16",
+    "100.64.0.0/10",
+    "169.254.0.0/16",
+    "::1/128",
+    "fc00::/7",
+    "fe80::/10",
+];
+
 /// What the server is, and what is in it.
 #[derive(Clone, Debug)]
 pub struct Inspection {
@@ -35,6 +48,9 @@ pub struct Inspection {
     pub declines_tls: bool,
     /// Whether it stays on this machine.
     pub is_local: bool,
+    /// Whether both ends have addresses that are not on the internet. A server behind a gateway has such a one too, and
+    /// then the client, as it sees it, has none.
+    pub is_private: bool,
     /// The server's time when it answered.
     pub clock: Timestamp,
     /// Migrations of this release that are not applied, by name.
@@ -53,8 +69,10 @@ impl Store {
             .query_one(
                 "SELECT current_setting('server_version'), current_setting('server_version_num')::int4 / 10000, \
                  coalesce((SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()), false), \
-                 coalesce(inet_server_addr() <<= '127.0.0.0/8' OR inet_server_addr() = '::1', true), clock_timestamp()",
-                &[],
+                 coalesce(inet_server_addr() <<= '127.0.0.0/8' OR inet_server_addr() = '::1', true), clock_timestamp(), \
+                 coalesce((SELECT bool_and(EXISTS (SELECT FROM unnest($1::text[]) AS net WHERE address <<= net::inet)) \
+                 FROM unnest(ARRAY[inet_server_addr(), inet_client_addr()]) AS address), true)",
+                &[&PRIVATE.as_slice()],
             )
             .await?;
         let (pending, foreign) = compared(&applied(&client).await?);
@@ -74,6 +92,7 @@ impl Store {
             declines_tls: self.declines_tls,
             is_local: row.try_get(3)?,
             clock: row.try_get(4)?,
+            is_private: row.try_get(5)?,
             pending,
             foreign,
             denied,

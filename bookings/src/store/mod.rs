@@ -94,7 +94,7 @@ impl Store {
         client.batch_execute("SELECT pg_advisory_lock(7263548101)").await?;
         // A migration may take its time over many rows. It must not wait for a table that a backup has, since everybody
         // else waits behind it: rather it comes again.
-        client.batch_execute("SET statement_timeout = 0; SET lock_timeout = '1s'").await?;
+        client.batch_execute("SET statement_timeout = 0; SET lock_timeout = '1s'; SET enable_seqscan = on").await?;
         let mut tries = LOCK_TRIES;
         let report = loop {
             let report = migrations::migrations::runner().run_async(&mut **client).await;
@@ -105,7 +105,9 @@ impl Store {
             }
         };
         let unlocked = client
-            .batch_execute("RESET statement_timeout; RESET lock_timeout; SELECT pg_advisory_unlock(7263548101)")
+            .batch_execute(
+                "RESET statement_timeout; RESET lock_timeout; RESET enable_seqscan; SELECT pg_advisory_unlock(7263548101)",
+            )
             .await;
         let report = report.map_err(|error| error::migration(&error))?;
         unlocked?;

@@ -34,7 +34,7 @@ fn advice(error: &StoreError) -> &'static str {
 }
 
 fn of_server(seen: &Inspection) -> Finding {
-    let Inspection { version, major, is_encrypted, is_local, declines_tls, .. } = seen;
+    let Inspection { version, major, is_encrypted, is_local, .. } = seen;
     if *major < OLDEST {
         let advice = format!("upgrade it to {OLDEST} or later");
         return Finding::fail(SERVER, format!("version {version} is too old"), advice);
@@ -43,19 +43,22 @@ fn of_server(seen: &Inspection) -> Finding {
         Finding::ok(SERVER, format!("version {version}, over TLS"))
     } else if *is_local {
         Finding::ok(SERVER, format!("version {version}, on this machine"))
-    } else if *declines_tls {
-        Finding::ok(SERVER, format!("version {version}"))
+    } else if declines_tls(seen) {
+        Finding::ok(SERVER, format!("version {version}, without TLS on a private network"))
     } else {
-        let advice = "add sslmode=verify-full to DATABASE_URL; or sslmode=disable, where nobody else is on the network \
-                      (OPERATIONS.md, The wire)";
+        let advice = "add sslmode=verify-full to DATABASE_URL; or sslmode=disable, on a private network where nobody \
+                      listens (OPERATIONS.md, The wire)";
         Finding::warn(SERVER, format!("version {version}, without TLS over a network"), advice)
     }
 }
 
-/// Whoever wrote `sslmode=disable` knows the network, which cannot be seen from here. It is said, and not found wrong.
+/// Whoever wrote `sslmode=disable` for a private network knows who is on it. It is said, and not found wrong.
+fn declines_tls(seen: &Inspection) -> bool {
+    seen.declines_tls && seen.is_private && !seen.is_local && !seen.is_encrypted
+}
+
 fn declined(seen: &Inspection) -> Option<Finding> {
-    let matters = seen.declines_tls && !seen.is_local;
-    matters.then(|| Finding::skip(WIRE, "not wanted (sslmode=disable in DATABASE_URL)"))
+    declines_tls(seen).then(|| Finding::skip(WIRE, "not wanted (sslmode=disable in DATABASE_URL)"))
 }
 
 fn of_schema(seen: &Inspection) -> Finding {
@@ -84,23 +87,25 @@ mod tests {
 
     #[test]
     fn no_tls_over_a_network_is_yellow_unless_it_was_decided() {
-        let seen = |is_encrypted, is_local, declines_tls| Inspection {
+        let seen = |is_encrypted, is_local, declines_tls, is_private| Inspection {
             version: "17.2".to_owned(),
             major: 17,
             is_encrypted,
             declines_tls,
             is_local,
+            is_private,
             clock: Timestamp::UNIX_EPOCH,
             pending: Vec::new(),
             foreign: Vec::new(),
             denied: Vec::new(),
         };
         for (seen, server, is_told) in [
-            (seen(true, false, false), Status::Ok, false),
-            (seen(false, true, false), Status::Ok, false),
-            (seen(false, true, true), Status::Ok, false),
-            (seen(false, false, false), Status::Warn, false),
-            (seen(false, false, true), Status::Ok, true),
+            (seen(true, false, false, false), Status::Ok, false),
+            (seen(false, true, false, false), Status::Ok, false),
+            (seen(false, true, true, false), Status::Ok, false),
+            (seen(false, false, false, true), Status::Warn, false),
+            (seen(false, false, true, true), Status::Ok, true),
+            (seen(false, false, true, false), Status::Warn, false),
         ] {
             assert_eq!(of_server(&seen).status, server, "{seen:?}");
             let told = declined(&seen);

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use futures_util::future::join_all;
 use tests::calendly::Invitee;
-use tests::eventually;
+use tests::{Binary, Service, eventually};
 
 use crate::world::{PATIENCE, World};
 
@@ -21,10 +21,21 @@ async fn scans_and_writes(world: &World) -> BTreeMap<String, (i64, i64)> {
 
 #[tokio::test]
 async fn no_event_reads_a_whole_table() {
-    let world = World::start("plans").await;
+    let mut world = World::start("plans").await;
+    // A session that migrates reads whole tables, and tells so some seconds later, at the latest when it ends.
+    world.processor.sigterm();
+    world.processor.wait_exit(PATIENCE).await;
+    eventually(PATIENCE, "the end of all other sessions", async || {
+        let query = "SELECT count(*) FROM pg_stat_activity \
+                     WHERE datname = current_database() AND backend_type = 'client backend' AND pid <> pg_backend_pid()";
+        (world.database.query_one(query, &[]).await.unwrap().get::<_, i64>(0) == 0).then_some(())
+    })
+    .await;
+    world.processor = Service::spawn(Binary::Processor, &world.env);
+    world.processor.wait_ready(PATIENCE).await;
     let before = scans_and_writes(&world).await;
     let deliveries: Vec<_> = (0..BOOKINGS).map(|_| Invitee::random().created()).collect();
-    // In small groups, so that there are many transactions: a plan is kept from the sixth on.
+    // In small groups, so that there are many transactions.
     for group in deliveries.chunks(3) {
         join_all(group.iter().map(|delivery| world.send(delivery))).await;
     }
