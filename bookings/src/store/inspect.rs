@@ -35,6 +35,18 @@ const PRIVATE: [&str; 9] = [
     "fe80::/10",
 ];
 
+/// How far a connection goes, by the addresses that the server sees.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// It stays on this machine.
+    Machine,
+    /// Both ends have addresses that are not on the internet. A server behind a gateway has such a one too, and then its
+    /// client has none.
+    PrivateNetwork,
+    /// Any other.
+    Internet,
+}
+
 /// What the server is, and what is in it.
 #[derive(Clone, Debug)]
 pub struct Inspection {
@@ -46,11 +58,8 @@ pub struct Inspection {
     pub is_encrypted: bool,
     /// Whether somebody decided against encryption: `sslmode=disable`.
     pub declines_tls: bool,
-    /// Whether it stays on this machine.
-    pub is_local: bool,
-    /// Whether both ends have addresses that are not on the internet. A server behind a gateway has such a one too, and
-    /// then the client, as it sees it, has none.
-    pub is_private: bool,
+    /// How far it goes.
+    pub reach: Reach,
     /// The server's time when it answered.
     pub clock: Timestamp,
     /// Migrations of this release that are not applied, by name.
@@ -90,9 +99,12 @@ impl Store {
             major: row.try_get(1)?,
             is_encrypted: row.try_get(2)?,
             declines_tls: self.declines_tls,
-            is_local: row.try_get(3)?,
+            reach: match (row.try_get(3)?, row.try_get(5)?) {
+                (true, _) => Reach::Machine,
+                (false, true) => Reach::PrivateNetwork,
+                (false, false) => Reach::Internet,
+            },
             clock: row.try_get(4)?,
-            is_private: row.try_get(5)?,
             pending,
             foreign,
             denied,

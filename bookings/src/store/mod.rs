@@ -26,7 +26,7 @@ pub use self::apply::{
 };
 pub use self::changes::{Changes, Outbox, PendingChanges};
 pub use self::error::{StoreError, UrlError};
-pub use self::inspect::Inspection;
+pub use self::inspect::{Inspection, Reach};
 pub use self::params::{CheckoutTerms, Fields};
 pub use self::prices::ListedPrice;
 pub use self::show::{BookingRow, HistoryRow, OperationRow};

@@ -1,6 +1,6 @@
 //! PostgreSQL: the server, and what is in the database.
 
-use bookings::store::{Inspection, StoreError};
+use bookings::store::{Inspection, Reach, StoreError};
 use runtime::env::Env;
 
 use super::finding::Finding;
@@ -34,14 +34,14 @@ fn advice(error: &StoreError) -> &'static str {
 }
 
 fn of_server(seen: &Inspection) -> Finding {
-    let Inspection { version, major, is_encrypted, is_local, .. } = seen;
+    let Inspection { version, major, is_encrypted, reach, .. } = seen;
     if *major < OLDEST {
         let advice = format!("upgrade it to {OLDEST} or later");
         return Finding::fail(SERVER, format!("version {version} is too old"), advice);
     }
     if *is_encrypted {
         Finding::ok(SERVER, format!("version {version}, over TLS"))
-    } else if *is_local {
+    } else if *reach == Reach::Machine {
         Finding::ok(SERVER, format!("version {version}, on this machine"))
     } else if declines_tls(seen) {
         Finding::ok(SERVER, format!("version {version}, without TLS on a private network"))
@@ -54,7 +54,7 @@ fn of_server(seen: &Inspection) -> Finding {
 
 /// Whoever wrote `sslmode=disable` for a private network knows who is on it. It is said, and not found wrong.
 fn declines_tls(seen: &Inspection) -> bool {
-    seen.declines_tls && seen.is_private && !seen.is_local && !seen.is_encrypted
+    seen.declines_tls && seen.reach == Reach::PrivateNetwork && !seen.is_encrypted
 }
 
 fn declined(seen: &Inspection) -> Option<Finding> {
@@ -87,25 +87,24 @@ mod tests {
 
     #[test]
     fn no_tls_over_a_network_is_yellow_unless_it_was_decided() {
-        let seen = |is_encrypted, is_local, declines_tls, is_private| Inspection {
+        let seen = |is_encrypted, reach, declines_tls| Inspection {
             version: "17.2".to_owned(),
             major: 17,
             is_encrypted,
             declines_tls,
-            is_local,
-            is_private,
+            reach,
             clock: Timestamp::UNIX_EPOCH,
             pending: Vec::new(),
             foreign: Vec::new(),
             denied: Vec::new(),
         };
         for (seen, server, is_told) in [
-            (seen(true, false, false, false), Status::Ok, false),
-            (seen(false, true, false, false), Status::Ok, false),
-            (seen(false, true, true, false), Status::Ok, false),
-            (seen(false, false, false, true), Status::Warn, false),
-            (seen(false, false, true, true), Status::Ok, true),
-            (seen(false, false, true, false), Status::Warn, false),
+            (seen(true, Reach::Internet, false), Status::Ok, false),
+            (seen(false, Reach::Machine, false), Status::Ok, false),
+            (seen(false, Reach::Machine, true), Status::Ok, false),
+            (seen(false, Reach::PrivateNetwork, false), Status::Warn, false),
+            (seen(false, Reach::PrivateNetwork, true), Status::Ok, true),
+            (seen(false, Reach::Internet, true), Status::Warn, false),
         ] {
             assert_eq!(of_server(&seen).status, server, "{seen:?}");
             let told = declined(&seen);
