@@ -19,6 +19,7 @@ pub(super) async fn run(stack: &Stack, until: Instant, seed: u64) -> String {
     while Instant::now() < until {
         tokio::time::sleep(Duration::from_millis(rng.random_range(PAUSE))).await;
         *broken.entry(disturb(stack, &mut rng).await).or_default() += 1;
+        stack.supervise();
     }
     let counts: Vec<String> = broken.iter().map(|(what, times)| format!("{what} {times} times")).collect();
     counts.join(", ")

@@ -18,6 +18,7 @@ use crate::story::{Model, Story, outcome};
 use crate::wait::eventually;
 
 /// Stories at the same time.
+const SUPERVISED_EVERY: Duration = Duration::from_secs(1);
 const AT_ONCE: usize = 24;
 /// Calendly would come again for a day.
 const SENDER_PATIENCE: Duration = Duration::from_mins(3);
@@ -50,7 +51,16 @@ pub async fn run(plan: Plan) -> ExitCode {
     };
     let (played, broken) = tokio::join!(playing, breaking::run(&stack, until, plan.seed));
     println!("chaos: {} stories told; {broken}; waiting for all of it to heal …", played.len());
-    judge(&stack, &played).await;
+    let supervised = async {
+        loop {
+            stack.supervise();
+            tokio::time::sleep(SUPERVISED_EVERY).await;
+        }
+    };
+    tokio::select! {
+        () = judge(&stack, &played) => {}
+        () = supervised => {}
+    }
     println!("chaos: every one of {} bookings is what its story says; nothing lost, nothing done twice", played.len());
     ExitCode::SUCCESS
 }

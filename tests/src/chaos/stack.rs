@@ -66,6 +66,17 @@ impl Stack {
         self.binaries[number].name()
     }
 
+    /// Starts again what has ended by itself, as a supervisor would. Not while something is replaced.
+    pub(super) fn supervise(&self) {
+        for (number, service) in self.services.iter().enumerate() {
+            let mut service = service.lock().expect("nobody panics with it");
+            if let Some(status) = service.exited() {
+                println!("chaos: {} ended with {status}: {}", self.binaries[number].name(), last_line(&service));
+                *service = Service::spawn(self.binaries[number], &self.envs[number]);
+            }
+        }
+    }
+
     pub(super) async fn database(&self) -> Option<tokio_postgres::Client> {
         let (client, connection) = tokio_postgres::connect(&self.database_url, tokio_postgres::NoTls).await.ok()?;
         tokio::spawn(connection);
@@ -80,6 +91,10 @@ impl Stack {
         assert!(output.status.success(), "the audit misses events: {}", String::from_utf8_lossy(&output.stderr));
         assert_eq!(found["dead"], 0, "events are dead");
     }
+}
+
+fn last_line(service: &Service) -> String {
+    service.stderr().lines().last().unwrap_or_default().to_owned()
 }
 
 fn own_env(env: &Env, number: usize) -> Env {

@@ -17,6 +17,7 @@ mod expectation;
 mod failpoints;
 mod front_door;
 mod guardian;
+mod hang;
 mod histories;
 mod limits;
 mod locks;
