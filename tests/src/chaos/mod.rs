@@ -18,8 +18,8 @@ use crate::story::{Model, Story, outcome};
 use crate::wait::eventually;
 
 /// Stories at the same time.
-const SUPERVISED_EVERY: Duration = Duration::from_secs(1);
 const AT_ONCE: usize = 24;
+const SUPERVISED_EVERY: Duration = Duration::from_secs(1);
 /// Calendly would come again for a day.
 const SENDER_PATIENCE: Duration = Duration::from_mins(3);
 /// After the last disturbance, for leases, memberships and tiers to run out.
