@@ -100,9 +100,9 @@ async fn drain(env: &Env) -> Vec<Figure> {
             tokio::time::sleep(pause).await;
         }
     };
-    // Telling its numbers costs the processor some work as well, so it is rarely asked.
     let first = wait_for(1, Duration::from_millis(5)).await;
     let watch = Stopwatch::start(processor.pid());
+    // Telling its numbers costs the processor some work as well, so it is rarely asked.
     let last = wait_for(EVENTS, Duration::from_millis(250)).await;
     let (took, cpu) = (watch.elapsed().as_secs_f64(), watch.cpu().as_secs_f64());
     let count = last - first;
