@@ -4,11 +4,10 @@ use std::borrow::Cow;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
 
 use crate::{
     error::InvalidPayload,
-    json::{self, Fields, object, scalar, text},
+    json::{self, Fields, Text, Value},
     wire::micros,
 };
 
@@ -91,21 +90,22 @@ impl<'a> Delivery<'a> {
 
 #[derive(Default)]
 struct Top<'a> {
-    id: Option<Cow<'a, str>>,
-    kind: Option<Cow<'a, str>>,
+    id: Text<'a>,
+    kind: Text<'a>,
     created: Option<i64>,
     data: Data<'a>,
 }
 
 impl<'a> Fields<'a> for Top<'a> {
-    fn set(&mut self, name: &str, value: &'a RawValue) {
+    fn set<V: Value<'a>>(&mut self, name: &str, value: V) -> Result<(), V::Error> {
         match name {
-            "id" => self.id = text(value),
-            "type" => self.kind = text(value),
-            "created" => self.created = scalar(value),
-            "data" => self.data = object(value).unwrap_or_default(),
-            _ => {}
+            "id" => self.id = value.text()?,
+            "type" => self.kind = value.text()?,
+            "created" => self.created = value.scalar()?,
+            "data" => self.data = value.object()?.unwrap_or_default(),
+            _ => value.skip()?,
         }
+        Ok(())
     }
 }
 
@@ -115,29 +115,32 @@ struct Data<'a> {
 }
 
 impl<'a> Fields<'a> for Data<'a> {
-    fn set(&mut self, name: &str, value: &'a RawValue) {
-        if name == "object" {
-            self.object = object(value).unwrap_or_default();
+    fn set<V: Value<'a>>(&mut self, name: &str, value: V) -> Result<(), V::Error> {
+        match name {
+            "object" => self.object = value.object()?.unwrap_or_default(),
+            _ => value.skip()?,
         }
+        Ok(())
     }
 }
 
 /// What the event is about: a session, a payment intent, a refund.
 #[derive(Default)]
 struct Subject<'a> {
-    id: Option<Cow<'a, str>>,
-    client_reference_id: Option<Cow<'a, str>>,
+    id: Text<'a>,
+    client_reference_id: Text<'a>,
     metadata: Metadata<'a>,
 }
 
 impl<'a> Fields<'a> for Subject<'a> {
-    fn set(&mut self, name: &str, value: &'a RawValue) {
+    fn set<V: Value<'a>>(&mut self, name: &str, value: V) -> Result<(), V::Error> {
         match name {
-            "id" => self.id = text(value),
-            "client_reference_id" => self.client_reference_id = text(value),
-            "metadata" => self.metadata = object(value).unwrap_or_default(),
-            _ => {}
+            "id" => self.id = value.text()?,
+            "client_reference_id" => self.client_reference_id = value.text()?,
+            "metadata" => self.metadata = value.object()?.unwrap_or_default(),
+            _ => value.skip()?,
         }
+        Ok(())
     }
 }
 
@@ -150,13 +153,15 @@ impl Subject<'_> {
 
 #[derive(Default)]
 struct Metadata<'a> {
-    booking_id: Option<Cow<'a, str>>,
+    booking_id: Text<'a>,
 }
 
 impl<'a> Fields<'a> for Metadata<'a> {
-    fn set(&mut self, name: &str, value: &'a RawValue) {
-        if name == "booking_id" {
-            self.booking_id = text(value);
+    fn set<V: Value<'a>>(&mut self, name: &str, value: V) -> Result<(), V::Error> {
+        match name {
+            "booking_id" => self.booking_id = value.text()?,
+            _ => value.skip()?,
         }
+        Ok(())
     }
 }

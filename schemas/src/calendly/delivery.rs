@@ -27,13 +27,17 @@ impl<'a> Delivery<'a> {
         let body = str::from_utf8(body).map_err(|_| InvalidPayload::NotUtf8)?;
         let top: Top<'_> = json::document(body)?;
         let event_type = top.event.ok_or(InvalidPayload::not_a_string("event"))?;
-        let raw = top.payload.ok_or(InvalidPayload::not_an_object("payload"))?;
-        let payload: Payload<'_> = json::object(raw).ok_or(InvalidPayload::not_an_object("payload"))?;
+        let payload = top.payload.ok_or(InvalidPayload::not_an_object("payload"))?;
         if payload.uri.is_none() && event_type.starts_with("invitee.") {
             return Err(InvalidPayload::not_a_string("payload.uri"));
         }
-        let content = (top.created_at.as_deref().unwrap_or_default(), raw.get());
-        let event_id = event_id(&event_type, &payload, content);
+        let event_id = happens_once(&event_type, &payload).map_or_else(
+            || {
+                let content = json::part(body, "payload").unwrap_or_default();
+                identity::of_content(&event_type, top.created_at.as_deref().unwrap_or_default(), content)
+            },
+            |uri| identity::of_parts(&[&event_type, uri]),
+        );
         Ok(Self { body, event_id, created_at: time(&top.created_at), payload, event_type })
     }
 
@@ -75,16 +79,13 @@ impl<'a> Delivery<'a> {
     }
 }
 
-/// An invitee is created, cancelled and moved once, and a no-show is marked once, whatever else the delivery says. Any
-/// other happening is told by its time and content.
-fn event_id(event_type: &str, payload: &Payload<'_>, (created_at, content): (&str, &str)) -> Uuid {
+/// What can happen only once to whom: an invitee is created, cancelled and moved once, and a no-show is marked once,
+/// whatever else the delivery says. Any other happening is told by its time and content.
+fn happens_once<'p>(event_type: &str, payload: &'p Payload<'_>) -> Option<&'p str> {
     let about = match event_type {
         "invitee.created" | "invitee.canceled" | "invitee.rescheduled" => payload.uri.as_deref(),
         _ if event_type.starts_with("invitee_no_show.") => payload.no_show.uri.as_deref(),
         _ => None,
     };
-    match about.filter(|uri| !uri.is_empty()) {
-        Some(uri) => identity::of_parts(&[event_type, uri]),
-        None => identity::of_content(event_type, created_at, content),
-    }
+    about.filter(|uri| !uri.is_empty())
 }

@@ -4,31 +4,29 @@
 use std::borrow::Cow;
 
 use jiff::Timestamp;
-use serde_json::value::RawValue;
 
 use super::{Invitee, Payment, ScheduledEvent};
 use crate::{
-    json::{Fields, object, scalar, text},
+    json::{Fields, Text, Value},
     wire::micros,
 };
-
-type Text<'a> = Option<Cow<'a, str>>;
 
 #[derive(Default)]
 pub(super) struct Top<'a> {
     pub(super) event: Text<'a>,
     pub(super) created_at: Text<'a>,
-    pub(super) payload: Option<&'a RawValue>,
+    pub(super) payload: Option<Payload<'a>>,
 }
 
 impl<'a> Fields<'a> for Top<'a> {
-    fn set(&mut self, name: &str, value: &'a RawValue) {
+    fn set<V: Value<'a>>(&mut self, name: &str, value: V) -> Result<(), V::Error> {
         match name {
-            "event" => self.event = text(value),
-            "created_at" => self.created_at = text(value),
-            "payload" => self.payload = Some(value),
-            _ => {}
+            "event" => self.event = value.text()?,
+            "created_at" => self.created_at = value.text()?,
+            "payload" => self.payload = value.object()?,
+            _ => value.skip()?,
         }
+        Ok(())
     }
 }
 
@@ -55,28 +53,29 @@ pub(super) struct Payload<'a> {
 }
 
 impl<'a> Fields<'a> for Payload<'a> {
-    fn set(&mut self, name: &str, value: &'a RawValue) {
+    fn set<V: Value<'a>>(&mut self, name: &str, value: V) -> Result<(), V::Error> {
         match name {
-            "uri" => self.uri = text(value),
-            "old_invitee" => self.old_invitee = text(value),
-            "no_show" => self.no_show = object(value).unwrap_or_default(),
-            "scheduled_event" => self.scheduled_event = object(value),
-            "created_at" => self.created_at = text(value),
-            "updated_at" => self.updated_at = text(value),
-            "email" => self.email = text(value),
-            "name" => self.name = text(value),
-            "first_name" => self.first_name = text(value),
-            "last_name" => self.last_name = text(value),
-            "status" => self.status = text(value),
-            "timezone" => self.timezone = text(value),
-            "rescheduled" => self.rescheduled = scalar(value),
-            "new_invitee" => self.new_invitee = text(value),
-            "event" => self.event = text(value),
-            "tracking" => self.tracking = object(value).unwrap_or_default(),
-            "payment" => self.payment = object(value),
-            "cancellation" => self.cancellation = object(value).unwrap_or_default(),
-            _ => {}
+            "uri" => self.uri = value.text()?,
+            "old_invitee" => self.old_invitee = value.text()?,
+            "no_show" => self.no_show = value.object()?.unwrap_or_default(),
+            "scheduled_event" => self.scheduled_event = value.object()?,
+            "created_at" => self.created_at = value.text()?,
+            "updated_at" => self.updated_at = value.text()?,
+            "email" => self.email = value.text()?,
+            "name" => self.name = value.text()?,
+            "first_name" => self.first_name = value.text()?,
+            "last_name" => self.last_name = value.text()?,
+            "status" => self.status = value.text()?,
+            "timezone" => self.timezone = value.text()?,
+            "rescheduled" => self.rescheduled = value.scalar()?,
+            "new_invitee" => self.new_invitee = value.text()?,
+            "event" => self.event = value.text()?,
+            "tracking" => self.tracking = value.object()?.unwrap_or_default(),
+            "payment" => self.payment = value.object()?,
+            "cancellation" => self.cancellation = value.object()?.unwrap_or_default(),
+            _ => value.skip()?,
         }
+        Ok(())
     }
 }
 
@@ -117,10 +116,12 @@ pub(super) struct NoShow<'a> {
 }
 
 impl<'a> Fields<'a> for NoShow<'a> {
-    fn set(&mut self, name: &str, value: &'a RawValue) {
-        if name == "uri" {
-            self.uri = text(value);
+    fn set<V: Value<'a>>(&mut self, name: &str, value: V) -> Result<(), V::Error> {
+        match name {
+            "uri" => self.uri = value.text()?,
+            _ => value.skip()?,
         }
+        Ok(())
     }
 }
 
@@ -130,10 +131,12 @@ struct Tracking<'a> {
 }
 
 impl<'a> Fields<'a> for Tracking<'a> {
-    fn set(&mut self, name: &str, value: &'a RawValue) {
-        if name == "utm_content" {
-            self.utm_content = text(value);
+    fn set<V: Value<'a>>(&mut self, name: &str, value: V) -> Result<(), V::Error> {
+        match name {
+            "utm_content" => self.utm_content = value.text()?,
+            _ => value.skip()?,
         }
+        Ok(())
     }
 }
 
@@ -152,13 +155,14 @@ struct Cancellation<'a> {
 }
 
 impl<'a> Fields<'a> for Cancellation<'a> {
-    fn set(&mut self, name: &str, value: &'a RawValue) {
+    fn set<V: Value<'a>>(&mut self, name: &str, value: V) -> Result<(), V::Error> {
         match name {
-            "canceled_by" => self.canceled_by = text(value),
-            "canceler_type" => self.canceler_type = text(value),
-            "reason" => self.reason = text(value),
-            _ => {}
+            "canceled_by" => self.canceled_by = value.text()?,
+            "canceler_type" => self.canceler_type = value.text()?,
+            "reason" => self.reason = value.text()?,
+            _ => value.skip()?,
         }
+        Ok(())
     }
 }
 
@@ -172,15 +176,16 @@ struct Charge<'a> {
 }
 
 impl<'a> Fields<'a> for Charge<'a> {
-    fn set(&mut self, name: &str, value: &'a RawValue) {
+    fn set<V: Value<'a>>(&mut self, name: &str, value: V) -> Result<(), V::Error> {
         match name {
-            "external_id" => self.external_id = text(value),
-            "provider" => self.provider = text(value),
-            "amount" => self.amount = scalar(value),
-            "currency" => self.currency = text(value),
-            "successful" => self.successful = scalar(value),
-            _ => {}
+            "external_id" => self.external_id = value.text()?,
+            "provider" => self.provider = value.text()?,
+            "amount" => self.amount = value.scalar()?,
+            "currency" => self.currency = value.text()?,
+            "successful" => self.successful = value.scalar()?,
+            _ => value.skip()?,
         }
+        Ok(())
     }
 }
 
@@ -208,17 +213,18 @@ pub(super) struct Meeting<'a> {
 }
 
 impl<'a> Fields<'a> for Meeting<'a> {
-    fn set(&mut self, name: &str, value: &'a RawValue) {
+    fn set<V: Value<'a>>(&mut self, name: &str, value: V) -> Result<(), V::Error> {
         match name {
-            "uri" => self.uri = text(value),
-            "name" => self.name = text(value),
-            "status" => self.status = text(value),
-            "event_type" => self.event_type = text(value),
-            "start_time" => self.start_time = text(value),
-            "end_time" => self.end_time = text(value),
-            "location" => self.location = object(value).unwrap_or_default(),
-            _ => {}
+            "uri" => self.uri = value.text()?,
+            "name" => self.name = value.text()?,
+            "status" => self.status = value.text()?,
+            "event_type" => self.event_type = value.text()?,
+            "start_time" => self.start_time = value.text()?,
+            "end_time" => self.end_time = value.text()?,
+            "location" => self.location = value.object()?.unwrap_or_default(),
+            _ => value.skip()?,
         }
+        Ok(())
     }
 }
 
@@ -242,10 +248,12 @@ struct Location<'a> {
 }
 
 impl<'a> Fields<'a> for Location<'a> {
-    fn set(&mut self, name: &str, value: &'a RawValue) {
-        if name == "type" {
-            self.kind = text(value);
+    fn set<V: Value<'a>>(&mut self, name: &str, value: V) -> Result<(), V::Error> {
+        match name {
+            "type" => self.kind = value.text()?,
+            _ => value.skip()?,
         }
+        Ok(())
     }
 }
 
