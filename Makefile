@@ -43,8 +43,9 @@ cli-docs: setup ## Write docs/CLI.md out of calctl's own description
 	@cargo run --quiet --locked -p calctl -- reference > $(TARGET)/CLI.md
 	@mv $(TARGET)/CLI.md docs/CLI.md
 
-bench: build ## Measure against targets (ONLY=retrier: one scenario, STRICT=1: a missed target fails)
-	@$(TARGET)/release/bench $(if $(STRICT),--strict) $(ONLY)
+bench: setup ## Measure against targets (ONLY=retrier: one scenario, STRICT=1: a missed target fails)
+	@cargo build --profile dist --locked --workspace --bins
+	@$(TARGET)/dist/bench $(if $(STRICT),--strict) $(ONLY)
 
 chaos: build ## Break things at random under load and count what is lost
 	@$(TARGET)/release/chaos

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// `target/debug` or `target/release`: the folder that holds our own binaries.
+/// `target/debug`, `target/release` or `target/dist`: the folder that holds our own binaries.
 pub fn profile_dir() -> PathBuf {
     let exe = std::env::current_exe().expect("the path of this program is known");
     let dir = exe.parent().expect("a program lies in a folder");

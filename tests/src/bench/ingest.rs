@@ -12,7 +12,7 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 
 use super::clients::{Run, send};
-use super::{Figure, Stopwatch, Usage};
+use super::{Figure, Percentiles, Stopwatch, Usage};
 use crate::calendly::{Invitee, Signer};
 use crate::kafka::Kafka;
 use crate::process::{Proc, Signal};
@@ -23,7 +23,12 @@ use crate::{Binary, Service, ports, rundir};
 const WARM_UP: Duration = Duration::from_secs(2);
 /// Until the broker has compiled itself: one that has just been started does two thirds of its later rate.
 const BROKER_WARM_UP: u32 = 10;
-const SECONDS: Duration = Duration::from_secs(6);
+/// How often each server has its turn, and for how long.
+const ROUNDS: u64 = 7;
+const ROUND: Duration = Duration::from_secs(2);
+/// More requests than a server can answer in that time.
+const MOST_BARE: usize = 250_000;
+const MOST_OURS: usize = 80_000;
 const DEADLINE: Duration = Duration::from_secs(30);
 const DRAINED: Duration = Duration::from_mins(3);
 /// With this and a port, the program is the yardstick.
@@ -79,37 +84,74 @@ pub(super) fn requests(count: usize, first: u64) -> (Uris, Arc<Vec<Vec<u8>>>) {
     (Box::new(uris), Arc::new(all))
 }
 
-/// What one run came to, as figures and as what they are compared by.
+/// What is measured: a server, and the process that it is.
+struct Server {
+    name: &'static str,
+    pid: u32,
+    addr: SocketAddr,
+}
+
+/// What a server did in one round, flat out.
+#[derive(Clone, Copy)]
 struct Measured {
     rate: f64,
     cpu_per_1000: f64,
-    figures: Vec<Figure>,
 }
 
-impl Measured {
-    fn p99(run: &Run) -> f64 {
-        run.quantile(990).as_secs_f64() * 1000.0
+impl Server {
+    /// Sends each of the requests at most once.
+    async fn measure(&self, requests: Arc<Vec<Vec<u8>>>, per_second: Option<f64>) -> (Measured, Run) {
+        let watch = Stopwatch::start(self.pid);
+        let run = send(self.addr, requests, ROUND, per_second).await;
+        assert_eq!(run.failed, 0, "{}: requests failed", self.name);
+        let cpu_per_1000 = watch.cpu().as_secs_f64() / run.succeeded as f64 * 1000.0;
+        (Measured { rate: run.rate(), cpu_per_1000 }, run)
+    }
+
+    fn figures(&self, rounds: &[Measured]) -> [Figure; 2] {
+        let name = self.name;
+        [
+            Figure::new(format!("{name}: requests"), median(rounds.iter().map(|round| round.rate)), "/s"),
+            Figure::new(
+                format!("{name}: processor time for 1,000"),
+                median(rounds.iter().map(|round| round.cpu_per_1000)),
+                "CPU-s",
+            ),
+        ]
     }
 }
 
-async fn measure(
-    name: &str,
-    pid: u32,
-    addr: SocketAddr,
-    (count, first): (usize, u64),
-    per_second: Option<f64>,
-) -> (Measured, Run) {
-    let (_, requests) =
-        tokio::task::spawn_blocking(move || requests(count, first)).await.expect("requests can be made");
-    let watch = Stopwatch::start(pid);
-    let run = send(addr, requests, SECONDS, per_second).await;
-    assert_eq!(run.failed, 0, "{name}: requests failed");
-    let (rate, cpu_per_1000) = (run.rate(), watch.cpu().as_secs_f64() / run.rate() / SECONDS.as_secs_f64() * 1000.0);
-    let figures = vec![
-        Figure::new(format!("{name}: requests"), rate, "/s"),
-        Figure::new(format!("{name}: processor time for 1,000"), cpu_per_1000, "CPU-s"),
-    ];
-    (Measured { rate, cpu_per_1000, figures }, run)
+/// As many as one round can use, numbered from `first`.
+async fn signed_now(count: usize, first: u64) -> Arc<Vec<Vec<u8>>> {
+    let made = tokio::task::spawn_blocking(move || requests(count, first)).await;
+    made.expect("requests can be made").1
+}
+
+/// The servers in turn, round by round, as the machine's own speed changes from one minute to the next. Each round's
+/// ratio is taken by itself, and the median of them counts.
+async fn compare(bare: &Server, ours: &Server) -> Vec<Figure> {
+    let (mut least, mut full, mut half) = (Vec::new(), Vec::new(), Vec::new());
+    for round in 0..ROUNDS {
+        let first = round << 32;
+        least.push(bare.measure(signed_now(MOST_BARE, 0).await, None).await.0);
+        full.push(ours.measure(signed_now(MOST_OURS, first).await, None).await.0);
+        let rate = median(full.iter().map(|round| round.rate)) / 2.0;
+        let (_, run) = ours.measure(signed_now(MOST_OURS, first + (1 << 31)).await, Some(rate)).await;
+        half.extend(run.times.iter().map(|time| time.as_secs_f64() * 1000.0));
+    }
+    let p99 = Percentiles::new(half).at(99.0);
+    let ratio = |of: fn(&Measured) -> f64| median(full.iter().zip(&least).map(|(ours, bare)| of(ours) / of(bare)));
+    let mut figures = [bare.figures(&least), ours.figures(&full)].concat();
+    figures.extend([
+        Figure::new("rate, of bare axum's", ratio(|round| round.rate), "").at_least(0.33),
+        Figure::new("processor time, of bare axum's", ratio(|round| round.cpu_per_1000), "").at_most(3.5),
+        Figure::new("answered at half of its rate, p99", p99, "ms").at_most(8.0),
+    ]);
+    figures
+}
+
+fn median(values: impl Iterator<Item = f64>) -> f64 {
+    Percentiles::new(values.collect()).at(50.0)
 }
 
 async fn warm_up(addr: SocketAddr) {
@@ -158,18 +200,12 @@ pub(super) async fn run() -> Vec<Figure> {
     let addr = SocketAddr::from(([127, 0, 0, 1], port));
     eventually(DEADLINE, "the yardstick", async || tokio::net::TcpStream::connect(bare_addr).await.ok()).await;
     warm_up(bare_addr).await;
-    let (least, _) = measure("bare axum with HMAC", bare.pid(), bare_addr, (600_000, 0), None).await;
     for _ in 0..BROKER_WARM_UP {
         warm_up(addr).await;
     }
-    let (ours, _) = measure("into Kafka", ingest.pid(), addr, (200_000, 0), None).await;
-    let (_, run) = measure("at half of that", ingest.pid(), addr, (100_000, 1 << 32), Some(ours.rate / 2.0)).await;
-    let p99 = Measured::p99(&run);
-    figures.extend([least.figures, ours.figures].into_iter().flatten());
-    figures.push(Figure::new("rate, of bare axum's", ours.rate / least.rate, "").at_least(0.33));
-    figures
-        .push(Figure::new("processor time, of bare axum's", ours.cpu_per_1000 / least.cpu_per_1000, "").at_most(3.5));
-    figures.push(Figure::new("answered at half of its rate, p99", p99, "ms").at_most(8.0));
+    let bare = Server { name: "bare axum with HMAC", pid: bare.pid(), addr: bare_addr };
+    let ours = Server { name: "into Kafka", pid: ingest.pid(), addr };
+    figures.extend(compare(&bare, &ours).await);
     figures.extend(without_kafka(&kafka, &ingest, addr).await);
     figures
 }
@@ -179,7 +215,8 @@ async fn without_kafka(kafka: &Arc<Kafka>, ingest: &Service, addr: SocketAddr) -
     let stopped = kafka.clone();
     tokio::task::spawn_blocking(move || stopped.kill()).await.expect("Kafka can be killed");
     warm_up(addr).await;
-    let (spooled, _) = measure("into the spool", ingest.pid(), addr, (200_000, 1 << 33), None).await;
+    let server = Server { name: "into the spool", pid: ingest.pid(), addr };
+    let (spooled, _) = server.measure(signed_now(MOST_OURS, 1 << 40).await, None).await;
     let waiting = ingest.metrics().await.sum("spool_records", &[]);
     let restarted = kafka.clone();
     tokio::task::spawn_blocking(move || restarted.restart()).await.expect("Kafka can be started");
