@@ -44,7 +44,7 @@ cli-docs: setup ## Write docs/CLI.md out of calctl's own description
 	@mv $(TARGET)/CLI.md docs/CLI.md
 
 bench: setup ## Measure against targets (ONLY=retrier: one scenario, STRICT=1: a missed target fails)
-	@cargo build --profile dist --locked --workspace --bins
+	@cargo build --profile dist --locked $(addprefix --bin ,ingest processor retrier calctl bench)
 	@$(TARGET)/dist/bench $(if $(STRICT),--strict) $(ONLY)
 
 chaos: build ## Break things at random under load and count what is lost
