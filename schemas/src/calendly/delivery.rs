@@ -31,13 +31,12 @@ impl<'a> Delivery<'a> {
         if payload.uri.is_none() && event_type.starts_with("invitee.") {
             return Err(InvalidPayload::not_a_string("payload.uri"));
         }
-        let event_id = happens_once(&event_type, &payload).map_or_else(
-            || {
-                let content = json::part(body, "payload").unwrap_or_default();
-                identity::of_content(&event_type, top.created_at.as_deref().unwrap_or_default(), content)
-            },
-            |uri| identity::of_parts(&[&event_type, uri]),
-        );
+        let event_id = if let Some(uri) = happens_once(&event_type, &payload) {
+            identity::of_parts(&[&event_type, uri])
+        } else {
+            let content = json::part(body, "payload").ok_or(InvalidPayload::not_an_object("payload"))?;
+            identity::of_content(&event_type, top.created_at.as_deref().unwrap_or_default(), content)
+        };
         Ok(Self { body, event_id, created_at: time(&top.created_at), payload, event_type })
     }
 

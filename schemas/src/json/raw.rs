@@ -5,7 +5,7 @@ use std::convert::Infallible;
 use std::fmt;
 use std::marker::PhantomData;
 
-use serde::de::{DeserializeOwned, MapAccess, Visitor};
+use serde::de::{DeserializeOwned, DeserializeSeed, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
@@ -17,9 +17,14 @@ pub(super) fn document<'a, T: Fields<'a>>(text: &'a str) -> Result<T, serde_json
 }
 
 pub(super) fn part<'a>(text: &'a str, name: &str) -> Option<&'a str> {
-    let Entries(entries) = serde_json::from_str(text).ok()?;
-    let named = |(other, _): &&(&RawValue, &RawValue)| string(other).is_some_and(|other| other == name);
-    entries.iter().rev().find(named).map(|(_, value)| value.get())
+    let mut part = None;
+    let take = |found: &str, value: &'a RawValue| {
+        if found == name {
+            part = Some(value.get());
+        }
+    };
+    let whole = Entries(take, PhantomData).deserialize(&mut serde_json::Deserializer::from_str(text));
+    whole.ok().and(part)
 }
 
 impl<'a> Value<'a> for &'a RawValue {
@@ -52,40 +57,40 @@ struct Object<T>(T);
 
 impl<'de, T: Fields<'de>> Deserialize<'de> for Object<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let Entries(entries) = Entries::deserialize(deserializer)?;
         let mut fields = T::default();
-        for (name, value) in entries {
-            if let Some(name) = string(name) {
-                let Ok(()) = fields.set(&name, value);
-            }
-        }
+        let set = |name: &str, value: &'de RawValue| {
+            let Ok(()) = fields.set(name, value);
+        };
+        Entries(set, PhantomData).deserialize(deserializer)?;
         Ok(Self(fields))
     }
 }
 
-/// Names and values as they stand there.
-struct Entries<'a>(Vec<(&'a RawValue, &'a RawValue)>);
+/// Calls what it holds with each name and value of an object.
+struct Entries<'a, F>(F, PhantomData<&'a ()>);
 
-impl<'de> Deserialize<'de> for Entries<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(EntriesVisitor(PhantomData)).map(Self)
+impl<'de, F: FnMut(&str, &'de RawValue)> DeserializeSeed<'de> for Entries<'de, F> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_map(self)
     }
 }
 
-struct EntriesVisitor<'a>(PhantomData<&'a ()>);
-
-impl<'de> Visitor<'de> for EntriesVisitor<'de> {
-    type Value = Vec<(&'de RawValue, &'de RawValue)>;
+impl<'de, F: FnMut(&str, &'de RawValue)> Visitor<'de> for Entries<'de, F> {
+    type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("an object")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut entries = Vec::new();
-        while let Some(entry) = map.next_entry()? {
-            entries.push(entry);
+    fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<(), A::Error> {
+        while let Some((name, value)) = map.next_entry::<&'de RawValue, &'de RawValue>()? {
+            // A name may be no text (a lone surrogate); none that we know is.
+            if let Some(name) = string(name) {
+                (self.0)(&name, value);
+            }
         }
-        Ok(entries)
+        Ok(())
     }
 }

@@ -4,14 +4,13 @@ use std::borrow::Cow;
 use std::fmt;
 use std::marker::PhantomData;
 
-use serde::de::{DeserializeOwned, DeserializeSeed, Error, IgnoredAny, MapAccess, Visitor};
+use serde::de::{DeserializeOwned, Error, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use super::{Fields, Text, Value};
 
 pub(super) fn document<'a, T: Fields<'a>>(text: &'a str) -> Result<T, serde_json::Error> {
-    let read: Object<T> = serde_json::from_str(text)?;
-    read.0.ok_or_else(|| serde_json::Error::custom("null"))
+    serde_json::from_str(text).map(|object: Object<T>| object.0)
 }
 
 /// The value that comes next.
@@ -21,7 +20,7 @@ impl<'de, A: MapAccess<'de>> Value<'de> for Next<'_, A> {
     type Error = A::Error;
 
     fn text(self) -> Result<Text<'de>, A::Error> {
-        self.0.next_value_seed(TextOrNull)
+        self.0.next_value().map(|text: Option<Str<'de>>| text.map(|text| text.0))
     }
 
     fn scalar<T: DeserializeOwned>(self) -> Result<Option<T>, A::Error> {
@@ -29,7 +28,7 @@ impl<'de, A: MapAccess<'de>> Value<'de> for Next<'_, A> {
     }
 
     fn object<T: Fields<'de>>(self) -> Result<Option<T>, A::Error> {
-        self.0.next_value().map(|object: Object<T>| object.0)
+        self.0.next_value().map(|object: Option<Object<T>>| object.map(|object| object.0))
     }
 
     fn skip(self) -> Result<(), A::Error> {
@@ -37,63 +36,56 @@ impl<'de, A: MapAccess<'de>> Value<'de> for Next<'_, A> {
     }
 }
 
-/// An object or `null`.
-struct Object<T>(Option<T>);
+/// An object and nothing else: serde's own derive would take an array for one.
+struct Object<T>(T);
 
 impl<'de, T: Fields<'de>> Deserialize<'de> for Object<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(ObjectVisitor(PhantomData)).map(Object)
+        deserializer.deserialize_map(ObjectVisitor(PhantomData)).map(Self)
     }
 }
 
 struct ObjectVisitor<T>(PhantomData<T>);
 
 impl<'de, T: Fields<'de>> Visitor<'de> for ObjectVisitor<T> {
-    type Value = Option<T>;
+    type Value = T;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("an object")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Option<T>, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<T, A::Error> {
         let mut fields = T::default();
-        while let Some(name) = map.next_key_seed(TextOrNull)? {
-            fields.set(name.as_deref().unwrap_or_default(), Next(&mut map))?;
+        while let Some(Str(name)) = map.next_key()? {
+            fields.set(&name, Next(&mut map))?;
         }
-        Ok(Some(fields))
-    }
-
-    fn visit_unit<E: Error>(self) -> Result<Option<T>, E> {
-        Ok(None)
+        Ok(fields)
     }
 }
 
-struct TextOrNull;
+/// Borrowed where it can be: serde's own `Cow` never is within an `Option`.
+struct Str<'a>(Cow<'a, str>);
 
-impl<'de> DeserializeSeed<'de> for TextOrNull {
-    type Value = Text<'de>;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Text<'de>, D::Error> {
-        deserializer.deserialize_any(self)
+impl<'de> Deserialize<'de> for Str<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_str(StrVisitor).map(Self)
     }
 }
 
-impl<'de> Visitor<'de> for TextOrNull {
-    type Value = Text<'de>;
+struct StrVisitor;
+
+impl<'de> Visitor<'de> for StrVisitor {
+    type Value = Cow<'de, str>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a string")
     }
 
-    fn visit_borrowed_str<E: Error>(self, text: &'de str) -> Result<Text<'de>, E> {
-        Ok(Some(Cow::Borrowed(text)))
+    fn visit_borrowed_str<E: Error>(self, text: &'de str) -> Result<Cow<'de, str>, E> {
+        Ok(Cow::Borrowed(text))
     }
 
-    fn visit_str<E: Error>(self, text: &str) -> Result<Text<'de>, E> {
-        Ok(Some(Cow::Owned(text.to_owned())))
-    }
-
-    fn visit_unit<E: Error>(self) -> Result<Text<'de>, E> {
-        Ok(None)
+    fn visit_str<E: Error>(self, text: &str) -> Result<Cow<'de, str>, E> {
+        Ok(Cow::Owned(text.to_owned()))
     }
 }

@@ -32,9 +32,9 @@ impl Run {
         self.succeeded as f64 / self.took.as_secs_f64()
     }
 
-    /// The time that so many thousandths of the requests did not exceed.
-    pub(super) fn quantile(&self, thousandths: usize) -> Duration {
-        self.times.get(self.times.len() * thousandths / 1000).copied().unwrap_or_default()
+    /// What 1,000 successful requests took of `cpu`, in seconds.
+    pub(super) fn cpu_per_1000(&self, cpu: Duration) -> f64 {
+        cpu.as_secs_f64() / self.succeeded as f64 * 1000.0
     }
 }
 

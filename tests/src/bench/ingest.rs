@@ -4,18 +4,11 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use axum::Router;
-use axum::body::Bytes;
-use axum::http::{HeaderMap, StatusCode};
-use axum::routing::post;
-use hmac::{Hmac, KeyInit as _, Mac as _};
-use sha2::Sha256;
-
+use super::bare::{Bare, MOST_BARE};
 use super::clients::{Run, send};
 use super::{Figure, Percentiles, Stopwatch, Usage};
 use crate::calendly::{Invitee, Signer};
 use crate::kafka::Kafka;
-use crate::process::{Proc, Signal};
 use crate::sandbox::{CALENDLY_SIGNING_KEY, NO_STRIPE, service_env};
 use crate::wait::eventually;
 use crate::{Binary, Service, ports, rundir};
@@ -25,38 +18,11 @@ const WARM_UP: Duration = Duration::from_secs(2);
 const BROKER_WARM_UP: u32 = 10;
 /// How often each server has its turn, and for how long.
 const ROUNDS: u64 = 7;
-const ROUND: Duration = Duration::from_secs(2);
-/// More requests than a server can answer in that time.
-const MOST_BARE: usize = 250_000;
+pub(super) const ROUND: Duration = Duration::from_secs(2);
+/// More requests than ingest can answer in that time.
 const MOST_OURS: usize = 80_000;
 const DEADLINE: Duration = Duration::from_secs(30);
 const DRAINED: Duration = Duration::from_mins(3);
-/// With this and a port, the program is the yardstick.
-pub const BARE: &str = "bare";
-
-/// The yardstick, in a process of its own.
-pub async fn bare(port: u16) {
-    async fn receive(headers: HeaderMap, body: Bytes) -> (StatusCode, &'static str) {
-        let header = headers.get("calendly-webhook-signature").and_then(|value| value.to_str().ok());
-        let Some((time, signature)) = header.and_then(|header| header.strip_prefix("t=")?.split_once(",v1=")) else {
-            return (StatusCode::UNAUTHORIZED, "{}");
-        };
-        let mut mac = Hmac::<Sha256>::new_from_slice(CALENDLY_SIGNING_KEY.as_bytes()).expect("any key will do");
-        mac.update(time.as_bytes());
-        mac.update(b".");
-        mac.update(&body);
-        let given = hex::decode(signature).unwrap_or_default();
-        if mac.verify_slice(&given).is_ok() {
-            (StatusCode::OK, r#"{"success":true}"#)
-        } else {
-            (StatusCode::UNAUTHORIZED, "{}")
-        }
-    }
-    let listener = tokio::net::TcpListener::bind(("127.0.0.1", port)).await.expect("the port is free");
-    let router = Router::new().route("/webhooks/calendly", post(receive));
-    axum::serve(listener, router).await.expect("the yardstick serves");
-}
-
 /// Tells the invitee's URI of a request by its number.
 pub(super) type Uris = Box<dyn Fn(usize) -> String + Send + Sync>;
 
@@ -85,27 +51,34 @@ pub(super) fn requests(count: usize, first: u64) -> (Uris, Arc<Vec<Vec<u8>>>) {
 }
 
 /// What is measured: a server, and the process that it is.
-struct Server {
-    name: &'static str,
-    pid: u32,
-    addr: SocketAddr,
+pub(super) struct Server {
+    pub(super) name: &'static str,
+    pub(super) pid: u32,
+    pub(super) addr: SocketAddr,
 }
 
 /// What a server did in one round, flat out.
 #[derive(Clone, Copy)]
-struct Measured {
+pub(super) struct Measured {
     rate: f64,
-    cpu_per_1000: f64,
+    pub(super) cpu_per_1000: f64,
 }
 
 impl Server {
-    /// Sends each of the requests at most once.
-    async fn measure(&self, requests: Arc<Vec<Vec<u8>>>, per_second: Option<f64>) -> (Measured, Run) {
+    /// Sends up to `count` requests, numbered from `first`, each once.
+    pub(super) async fn measure(
+        &self,
+        (count, first): (usize, u64),
+        duration: Duration,
+        per_second: Option<f64>,
+    ) -> (Measured, Run) {
+        let made = tokio::task::spawn_blocking(move || requests(count, first)).await;
+        let (_, requests) = made.expect("requests can be made");
         let watch = Stopwatch::start(self.pid);
-        let run = send(self.addr, requests, ROUND, per_second).await;
+        let run = send(self.addr, requests, duration, per_second).await;
         assert_eq!(run.failed, 0, "{}: requests failed", self.name);
-        let cpu_per_1000 = watch.cpu().as_secs_f64() / run.succeeded as f64 * 1000.0;
-        (Measured { rate: run.rate(), cpu_per_1000 }, run)
+        assert!(run.succeeded < count, "{}: {count} requests were too few", self.name);
+        (Measured { rate: run.rate(), cpu_per_1000: run.cpu_per_1000(watch.cpu()) }, run)
     }
 
     fn figures(&self, rounds: &[Measured]) -> [Figure; 2] {
@@ -121,22 +94,16 @@ impl Server {
     }
 }
 
-/// As many as one round can use, numbered from `first`.
-async fn signed_now(count: usize, first: u64) -> Arc<Vec<Vec<u8>>> {
-    let made = tokio::task::spawn_blocking(move || requests(count, first)).await;
-    made.expect("requests can be made").1
-}
-
 /// The servers in turn, round by round, as the machine's own speed changes from one minute to the next. Each round's
 /// ratio is taken by itself, and the median of them counts.
 async fn compare(bare: &Server, ours: &Server) -> Vec<Figure> {
     let (mut least, mut full, mut half) = (Vec::new(), Vec::new(), Vec::new());
     for round in 0..ROUNDS {
         let first = round << 32;
-        least.push(bare.measure(signed_now(MOST_BARE, 0).await, None).await.0);
-        full.push(ours.measure(signed_now(MOST_OURS, first).await, None).await.0);
-        let rate = median(full.iter().map(|round| round.rate)) / 2.0;
-        let (_, run) = ours.measure(signed_now(MOST_OURS, first + (1 << 31)).await, Some(rate)).await;
+        least.push(bare.measure((MOST_BARE, 0), ROUND, None).await.0);
+        full.push(ours.measure((MOST_OURS, first), ROUND, None).await.0);
+        let rate = median(full.iter().map(|measured| measured.rate)) / 2.0;
+        let (_, run) = ours.measure((MOST_OURS, first + (1 << 31)), ROUND, Some(rate)).await;
         half.extend(run.times.iter().map(|time| time.as_secs_f64() * 1000.0));
     }
     let p99 = Percentiles::new(half).at(99.0);
@@ -181,31 +148,20 @@ async fn start(kafka: &Kafka, port: u16) -> (Service, Vec<Figure>) {
     (ingest, figures)
 }
 
-fn yardstick() -> (Proc, SocketAddr) {
-    let port = ports::free_port();
-    let program = std::env::current_exe().expect("this program has a path");
-    let mut command = std::process::Command::new(program);
-    command.args([BARE, &port.to_string()]);
-    let bare = Proc::spawn(&mut command, Signal::Kill).expect("this program can be run");
-    (bare, SocketAddr::from(([127, 0, 0, 1], port)))
-}
-
 pub(super) async fn run() -> Vec<Figure> {
     let kafka =
         tokio::task::spawn_blocking(|| Kafka::start_lasting(&rundir::fresh("kafka"))).await.expect("Kafka starts");
     let kafka = Arc::new(kafka);
     let port = ports::free_port();
     let (ingest, mut figures) = start(&kafka, port).await;
-    let (bare, bare_addr) = yardstick();
+    let bare = Bare::start().await;
     let addr = SocketAddr::from(([127, 0, 0, 1], port));
-    eventually(DEADLINE, "the yardstick", async || tokio::net::TcpStream::connect(bare_addr).await.ok()).await;
-    warm_up(bare_addr).await;
+    warm_up(bare.server().addr).await;
     for _ in 0..BROKER_WARM_UP {
         warm_up(addr).await;
     }
-    let bare = Server { name: "bare axum with HMAC", pid: bare.pid(), addr: bare_addr };
     let ours = Server { name: "into Kafka", pid: ingest.pid(), addr };
-    figures.extend(compare(&bare, &ours).await);
+    figures.extend(compare(&bare.server(), &ours).await);
     figures.extend(without_kafka(&kafka, &ingest, addr).await);
     figures
 }
@@ -216,7 +172,7 @@ async fn without_kafka(kafka: &Arc<Kafka>, ingest: &Service, addr: SocketAddr) -
     tokio::task::spawn_blocking(move || stopped.kill()).await.expect("Kafka can be killed");
     warm_up(addr).await;
     let server = Server { name: "into the spool", pid: ingest.pid(), addr };
-    let (spooled, _) = server.measure(signed_now(MOST_OURS, 1 << 40).await, None).await;
+    let (spooled, _) = server.measure((3 * MOST_OURS, 1 << 41), 3 * ROUND, None).await;
     let waiting = ingest.metrics().await.sum("spool_records", &[]);
     let restarted = kafka.clone();
     tokio::task::spawn_blocking(move || restarted.restart()).await.expect("Kafka can be started");

@@ -1,11 +1,12 @@
-//! Benchmarks of the release binaries on a real Kafka and a real PostgreSQL.
+//! Benchmarks of the binaries, built as for the images, on a real Kafka and a real PostgreSQL.
 //!
 //! A scenario starts what it needs, measures, and hands back figures, some of them with a target. To add one: a module
 //! with `async fn run() -> Vec<Figure>`, and an entry in [`Scenario`].
 
+pub mod bare;
 mod clients;
 mod floor;
-pub mod ingest;
+mod ingest;
 mod latency;
 pub mod load;
 mod percentiles;

@@ -1,4 +1,4 @@
-//! `make bench`: throughput, latency and memory of the release binaries, against their targets.
+//! `make bench`: throughput, latency and memory of the binaries, built as for the images, against their targets.
 
 use std::process::ExitCode;
 
@@ -18,13 +18,13 @@ fn usage() -> String {
 /// One scenario runs its yardstick as a process of this program.
 fn yardstick() -> Option<u16> {
     let mut args = std::env::args().skip(1);
-    if args.next()? == bench::ingest::BARE { args.next()?.parse().ok() } else { None }
+    if args.next()? == bench::bare::ARGUMENT { args.next()?.parse().ok() } else { None }
 }
 
 fn main() -> ExitCode {
     let runtime = tokio::runtime::Runtime::new().expect("the async runtime starts");
     if let Some(port) = yardstick() {
-        runtime.block_on(bench::ingest::bare(port));
+        runtime.block_on(bench::bare::serve(port));
         return ExitCode::SUCCESS;
     }
     let (mut strict, mut scenarios) = (false, Vec::new());

@@ -128,8 +128,10 @@ fn check_built() -> Result<(), String> {
     let Some(missing) = binaries.iter().map(|binary| binary.path()).find(|path| !path.exists()) else {
         return Ok(());
     };
-    let release = if rundir::profile_dir().ends_with("release") { " --release" } else { "" };
-    Err(format!("{} is missing; run: cargo build{release} --workspace --bins", missing.display()))
+    let dir = rundir::profile_dir();
+    // What cargo calls the profile of `target/debug`.
+    let profile = dir.file_name().filter(|name| *name != "debug").map_or("dev".into(), |name| name.to_string_lossy());
+    Err(format!("{} is missing; run: cargo build --profile {profile} --workspace --bins", missing.display()))
 }
 
 async fn start_double(ingest_url: &str) -> StripeDouble {
