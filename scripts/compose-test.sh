@@ -17,10 +17,11 @@ checkout=$work/checkout
 sent=$work/sent
 mkdir -p "$checkout" "$sent"
 # Compose prefers what the caller has exported to what ops/demo.env says: this stack must not meet a cluster of somebody's.
+profile=${BUILD_PROFILE:-release}
 for name in $(grep -ohE '\$\{[A-Z_]+' docker-compose.yml | tr -d '${' | sort -u); do unset "$name"; done
 # Free ports: the stack of somebody who works here may have the usual ones.
 export BIND_ADDRESS=127.0.0.1 INGEST_PORT=0 GRAFANA_PORT=0 PROMETHEUS_PORT=0 ALERTMANAGER_PORT=0 JAEGER_PORT=0
-export STRIPE_DOUBLE_PORT=0 IMAGE_PREFIX=$project IMAGE_TAG=test
+export STRIPE_DOUBLE_PORT=0 IMAGE_PREFIX=$project IMAGE_TAG=test BUILD_PROFILE=$profile
 # In all, longer than a restart of the database on a busy machine: what meets it must not become a dead letter.
 export RETRY_DELAYS=1s,5s,30s RETRY_MAX_ATTEMPTS=3
 # How many customers have come, and what was found wrong last.

@@ -98,5 +98,7 @@ mod tests {
     fn ids_are_stable_across_releases() {
         let id = of_parts(&["invitee.created", "https://api.calendly.com/scheduled_events/A/invitees/B"]);
         assert_eq!(id.to_string(), "fa7542ad-cf2f-574f-abd4-26bfb255b661");
+        let id = of_content("contact.created", "2026-07-01T00:00:00Z", r#"{ "b": [1, null], "a": "\u00e9" }"#);
+        assert_eq!(id.to_string(), "f24eed7b-72d6-55e1-96b7-af38449d5803");
     }
 }

@@ -4,8 +4,8 @@
 //! require is absent unless it is what we expect, and only broken syntax is an error.
 //!
 //! Almost every document is as it should be, and is read in one pass. Where that fails, it is read once more with its
-//! values kept raw until they are asked for: that skips unexpected ones however deep they nest, and lets a string be odd
-//! (a lone surrogate) without harm.
+//! values kept raw until they are asked for: that skips unexpected ones however deep they nest, and lets a string be
+//! odd (a lone surrogate) without harm.
 
 mod raw;
 mod strict;

@@ -223,8 +223,8 @@ fn client(config: &KafkaConfig, delivery_timeout: Duration) -> ClientConfig {
         .set("enable.idempotence", "true")
         .set("message.timeout.ms", delivery_timeout.as_millis().to_string())
         .set("message.max.bytes", MAX_RECORD_BYTES.to_string())
-        // Nothing waits to be joined by others: under load batches fill by themselves while five requests are under way,
-        // and a wait made neither the rate higher nor the processor time less.
+        // Nothing waits to be joined by others: under load batches fill by themselves while five requests are under
+        // way, and a wait made neither the rate higher nor the processor time less.
         .set("linger.ms", "0")
         .set("compression.type", "lz4")
         .set("queue.buffering.max.kbytes", "65536")

@@ -69,8 +69,7 @@ proptest! {
 
 #[test]
 fn one_pass_is_enough_for_what_is_as_it_should_be() {
-    let text =
-        r#" {"text":"a","more":[{"text":1}],"nested":{"flag":true,"number":1,"nested":null,"text":"\n"},"whole":-7} "#;
+    let text = r#" {"text":"a","more":[{"text":1}],"nested":{"flag":true,"number":1,"nested":null,"text":"\n"},"flag":null,"number":null,"whole":-7} "#;
     let nested = Sample { text: Some("\n".into()), flag: Some(true), number: Some(1.0), ..Sample::default() };
     let whole = Sample { text: Some("a".into()), whole: Some(-7), nested: Some(Box::new(nested)), ..Sample::default() };
     assert_eq!(strict::document(text).ok(), Some(whole));

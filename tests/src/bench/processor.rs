@@ -18,7 +18,8 @@ const CANCELED: usize = 4_000;
 const PAIRS: usize = 1_000;
 /// How many bookings lie between a booking and what happens to it later.
 const LATER: usize = 500;
-/// What 1,000 events may cost, in CPU seconds, on a machine where 1,000 requests to bare axum cost `BARE`.
+/// What 1,000 events may cost, in CPU seconds, on a machine where 1,000 requests to bare axum cost `BARE`. On any other
+/// machine it is their ratio that counts.
 const TARGET: f64 = 0.15;
 const BARE: f64 = 0.009;
 const READY: Duration = Duration::from_secs(30);
@@ -88,6 +89,7 @@ pub(super) async fn run() -> Vec<Figure> {
     let around = f64::midpoint(before, bare.cpu_per_1000().await);
     figures.push(Figure::new("pgbench, one transaction for a booking, 32 clients", yardstick, "/s"));
     figures.push(Figure::new("events for each transaction of pgbench", rate / yardstick, "").at_least(0.75));
+    figures.push(Figure::new("processor time for 1,000 requests to bare axum", around, "CPU-s"));
     figures.push(
         Figure::new("processor time of an event, in requests to bare axum", cpu / around, "").at_most(TARGET / BARE),
     );
@@ -118,7 +120,7 @@ async fn drain(env: &Env) -> Vec<Figure> {
     let count = last - first;
     vec![
         Figure::new("events processed, Stripe at 0 ms", count / took, "/s"),
-        Figure::new("processor time for 1,000 events", cpu / count * 1000.0, "CPU-s").at_most(TARGET),
+        Figure::new("processor time for 1,000 events", cpu / count * 1000.0, "CPU-s"),
         Figure::new("peak memory", Usage::of(processor.pid()).peak_mib(), "MiB"),
     ]
 }

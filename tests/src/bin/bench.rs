@@ -15,7 +15,7 @@ fn usage() -> String {
     )
 }
 
-/// One scenario runs its yardstick as a process of this program.
+/// Some scenarios run their yardstick as a process of this program.
 fn yardstick() -> Option<u16> {
     let mut args = std::env::args().skip(1);
     if args.next()? == bench::bare::ARGUMENT { args.next()?.parse().ok() } else { None }
