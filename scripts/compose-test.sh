@@ -16,8 +16,8 @@ work=$(mktemp -d)
 checkout=$work/checkout
 sent=$work/sent
 mkdir -p "$checkout" "$sent"
-# Compose prefers what the caller has exported to what ops/demo.env says: this stack must not meet a cluster of somebody's.
 profile=${BUILD_PROFILE:-release}
+# Compose prefers what the caller has exported to what ops/demo.env says: this stack must not meet a cluster of somebody's.
 for name in $(grep -ohE '\$\{[A-Z_]+' docker-compose.yml | tr -d '${' | sort -u); do unset "$name"; done
 # Free ports: the stack of somebody who works here may have the usual ones.
 export BIND_ADDRESS=127.0.0.1 INGEST_PORT=0 GRAFANA_PORT=0 PROMETHEUS_PORT=0 ALERTMANAGER_PORT=0 JAEGER_PORT=0

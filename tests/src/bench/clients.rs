@@ -38,7 +38,8 @@ impl Run {
     }
 }
 
-/// Sends `requests` in turn, and from the first again when there are no more, for `duration`; at `per_second` in all, or as fast as they are answered.
+/// Sends `requests` in turn, and from the first again when there are no more, for `duration`; at `per_second` in all, or
+/// as fast as they are answered.
 pub(super) async fn send(
     addr: SocketAddr,
     requests: Arc<Vec<Vec<u8>>>,
@@ -68,9 +69,9 @@ pub(super) async fn send_observed(
         let about_to = about_to.clone();
         connections.push(tokio::spawn(async move {
             let take = || {
-                let number = next.fetch_add(1, Ordering::Relaxed);
+                let number = next.fetch_add(1, Ordering::Relaxed) % requests.len();
                 about_to(number);
-                requests[number % requests.len()].as_slice()
+                requests[number].as_slice()
             };
             connection(addr, take, requests.len() / CONNECTIONS, &failed, &stop, begin.zip(pause)).await
         }));
