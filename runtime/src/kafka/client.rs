@@ -32,6 +32,18 @@ impl ClientContext for QuietContext {
 
 impl ConsumerContext for QuietContext {}
 
+/// What waits in the queue of a client that is only asked questions: its log lines and errors reach the context, and
+/// the errors are told here too.
+///
+/// A poll that must not wait at all ends at a log line as if nothing were behind it, and the error that says what is
+/// wrong comes behind log lines. So it waits for a moment, in which any number of log lines is passed over.
+pub(crate) fn events<C: ConsumerContext>(client: &BaseConsumer<C>) -> impl Iterator<Item = KafkaError> {
+    // More than a client has to tell between two questions.
+    (0..100).map_while(|_| client.poll(MOMENT)).filter_map(Result::err)
+}
+
+const MOMENT: Duration = Duration::from_millis(10);
+
 /// Resumes partitions that were just assigned.
 ///
 /// librdkafka remembers that a partition was paused even while another member has it: without this, one that was

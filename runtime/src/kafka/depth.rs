@@ -8,7 +8,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::KafkaResult;
 use rdkafka::metadata::MetadataTopic;
 
-use super::client::{QuietContext, SetupError};
+use super::client::{QuietContext, SetupError, events};
 use super::config::KafkaConfig;
 use crate::shutdown::Shutdown;
 
@@ -41,7 +41,7 @@ pub fn watch_depth(config: &KafkaConfig, topic: &str, gauge: Gauge, shutdown: Sh
 
 fn depth(client: &BaseConsumer<QuietContext>, topic: &str) -> KafkaResult<i64> {
     // Serves the client's events, so that its queue does not grow.
-    let _ = client.poll(Duration::ZERO);
+    events(client).for_each(drop);
     let metadata = client.fetch_metadata(Some(topic), TIMEOUT)?;
     let partitions = metadata.topics().iter().flat_map(MetadataTopic::partitions);
     partitions.map(|partition| client.fetch_watermarks(topic, partition.id(), TIMEOUT)).try_fold(0, |sum, ends| {

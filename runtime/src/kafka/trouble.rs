@@ -9,6 +9,7 @@ use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
+use super::client::events;
 use super::config::KafkaConfig;
 
 /// librdkafka's lines tell addresses and states; this is more than any of them has.
@@ -16,8 +17,6 @@ const LONGEST: usize = 300;
 const TIMEOUT: Duration = Duration::from_secs(3);
 /// The brokers let those wait whom they refuse, and the first question may be over before that.
 const QUESTIONS: usize = 4;
-/// More than a client has to tell between two questions.
-const EVENTS: usize = 100;
 
 /// What stands between us and the brokers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -129,12 +128,34 @@ pub fn diagnose(config: &KafkaConfig) -> Option<String> {
 /// Whether the brokers answer this client.
 pub(super) fn ask(client: &BaseConsumer<Ear>, timeout: Duration) -> Result<(), Trouble> {
     let answers = client.fetch_metadata(None, timeout).is_ok_and(|metadata| !metadata.brokers().is_empty());
-    // Has the client tell its errors, which wait in its queue.
-    for _ in 0..EVENTS {
-        if client.poll(Duration::ZERO).is_none() {
-            break;
-        }
-    }
+    // They reach the client's ear.
+    events(client).for_each(drop);
     let heard = client.context().take();
     if answers { Ok(()) } else { Err(heard.unwrap_or_default()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use rdkafka::ClientConfig;
+
+    use super::*;
+
+    /// Nobody listens there.
+    fn client(debug: bool) -> BaseConsumer<Ear> {
+        let mut config = ClientConfig::new();
+        config.set("bootstrap.servers", "127.0.0.1:1");
+        if debug {
+            config.set("debug", "all");
+        }
+        config.create_with_context(Ear::default()).unwrap()
+    }
+
+    #[test]
+    fn the_reason_is_heard_behind_any_number_of_log_lines() {
+        for debug in [false, true] {
+            let trouble = ask(&client(debug), Duration::from_secs(1)).unwrap_err();
+            assert_eq!(trouble.cause, Cause::Unreachable);
+            assert!(trouble.words.contains("Connection refused"), "{trouble}");
+        }
+    }
 }

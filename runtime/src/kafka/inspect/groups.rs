@@ -1,13 +1,13 @@
 //! Does anybody read, and how far behind?
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::metadata::MetadataPartition;
 use rdkafka::{Offset, TopicPartitionList};
 
-use super::super::client::QuietContext;
+use super::super::client::{QuietContext, events};
 use super::super::config::KafkaConfig;
 use super::{client, insist};
 
@@ -64,12 +64,7 @@ pub(super) fn inspect(
 /// Whoever may not look for a group's coordinator waits for it in vain; only the consumer's own queue tells why.
 fn refusal(client: &Client) -> Option<KafkaError> {
     let refused = |error: &KafkaError| error.rdkafka_error_code() == Some(RDKafkaErrorCode::GroupAuthorizationFailed);
-    while let Some(heard) = client.poll(Duration::ZERO) {
-        if let Some(error) = heard.err().filter(refused) {
-            return Some(error);
-        }
-    }
-    None
+    events(client).find(refused)
 }
 
 fn lag(client: &Client, topics: &[String], until: Instant) -> KafkaResult<i64> {
