@@ -10,7 +10,7 @@ use axum::routing::post;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 
-use super::ingest::{ROUND, Server, warm_up};
+use super::server::{ROUND, Server, warm_up};
 use crate::ports;
 use crate::process::{Proc, Signal};
 use crate::sandbox::CALENDLY_SIGNING_KEY;
@@ -18,6 +18,8 @@ use crate::wait::eventually;
 
 /// With this and a port, the program is the yardstick.
 pub const ARGUMENT: &str = "bare";
+/// What 1,000 requests cost in CPU seconds on the machine that the absolute targets were set on (decision 44).
+const WHERE_TARGETS_WERE_SET: f64 = 0.009;
 /// It remembers nothing, so these are sent again and again.
 pub(super) const FOR_BARE: usize = 50_000;
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -74,5 +76,9 @@ impl Bare {
     /// What 1,000 requests cost now, in CPU seconds.
     pub(super) async fn cpu_per_1000(&self) -> f64 {
         self.server().measure((FOR_BARE, 0), ROUND, None).await.0.cpu_per_1000
+    }
+    /// How much slower this machine is now than the one that the absolute targets were set on.
+    pub(super) async fn slowness(&self) -> f64 {
+        self.cpu_per_1000().await / WHERE_TARGETS_WERE_SET
     }
 }

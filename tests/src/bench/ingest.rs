@@ -5,94 +5,21 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::bare::{Bare, FOR_BARE};
-use super::clients::{Run, send};
-use super::{Figure, Percentiles, Stopwatch, Usage};
-use crate::calendly::{Invitee, Signer};
+use super::server::{Measured, ROUND, Server, median, warm_up};
+use super::{Figure, Percentiles, Usage, at_rest};
 use crate::kafka::Kafka;
-use crate::sandbox::{CALENDLY_SIGNING_KEY, NO_STRIPE, service_env};
+use crate::sandbox::{NO_STRIPE, service_env};
 use crate::wait::eventually;
 use crate::{Binary, Service, ports, rundir};
 
-const WARM_UP: Duration = Duration::from_secs(2);
 /// Until the broker has compiled itself: one that has just been started does two thirds of its later rate.
 const BROKER_WARM_UP: u32 = 10;
-/// How often each server has its turn, and for how long.
+/// How often each server has its turn.
 const ROUNDS: u64 = 7;
-pub(super) const ROUND: Duration = Duration::from_secs(2);
 /// Distinct requests for a round: more than most machines can answer.
 const DISTINCT: usize = 50_000;
 const DEADLINE: Duration = Duration::from_secs(30);
 const DRAINED: Duration = Duration::from_mins(3);
-
-/// Tells the invitee's URI of a request by its number.
-pub(super) type Uris = Box<dyn Fn(usize) -> String + Send + Sync>;
-
-/// Distinct deliveries of 2 to 3 KiB, signed now, as HTTP requests.
-pub(super) fn requests(count: usize, first: u64) -> (Uris, Arc<Vec<Vec<u8>>>) {
-    let signer = Signer::new(CALENDLY_SIGNING_KEY);
-    // Building the JSON anew for each would take longer than all the rest.
-    let invitee = Invitee::new(first);
-    let template = String::from_utf8(invitee.created().set("/payload/tracking/utm_source", "PADDING").body()).unwrap();
-    let base = invitee.uri.clone();
-    let uris = move |number: usize| format!("{base}{number:08x}");
-    let request = |number: usize| {
-        let uri = uris(number);
-        let body =
-            template.replace("PADDING", &"n".repeat(300 + number % 900)).replace(&invitee.uri, &uri).into_bytes();
-        let head = format!(
-            "POST /webhooks/calendly HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\n\
-             User-Agent: Calendly\r\nCalendly-Webhook-Signature: {}\r\nContent-Length: {}\r\n\r\n",
-            signer.sign_now(&body),
-            body.len()
-        );
-        [head.into_bytes(), body].concat()
-    };
-    let all = (0..count).map(request).collect();
-    (Box::new(uris), Arc::new(all))
-}
-
-/// What is measured: a server, and the process that it is.
-pub(super) struct Server {
-    pub(super) name: &'static str,
-    pub(super) pid: u32,
-    pub(super) addr: SocketAddr,
-}
-
-/// What a server did in one round, flat out.
-#[derive(Clone, Copy)]
-pub(super) struct Measured {
-    rate: f64,
-    pub(super) cpu_per_1000: f64,
-}
-
-impl Server {
-    /// Sends `count` requests, numbered from `first`; again when they are too few for the time.
-    pub(super) async fn measure(
-        &self,
-        (count, first): (usize, u64),
-        duration: Duration,
-        per_second: Option<f64>,
-    ) -> (Measured, Run) {
-        let made = tokio::task::spawn_blocking(move || requests(count, first)).await;
-        let (_, requests) = made.expect("requests can be made");
-        let watch = Stopwatch::start(self.pid);
-        let run = send(self.addr, requests, duration, per_second).await;
-        assert_eq!(run.failed, 0, "{}: requests failed", self.name);
-        (Measured { rate: run.rate(), cpu_per_1000: run.cpu_per_1000(watch.cpu()) }, run)
-    }
-
-    fn figures(&self, rounds: &[Measured]) -> [Figure; 2] {
-        let name = self.name;
-        [
-            Figure::new(format!("{name}: requests"), median(rounds.iter().map(|round| round.rate)), "/s"),
-            Figure::new(
-                format!("{name}: processor time for 1,000"),
-                median(rounds.iter().map(|round| round.cpu_per_1000)),
-                "CPU-s",
-            ),
-        ]
-    }
-}
 
 /// The servers in turn, round by round, as the machine's own speed changes from one minute to the next. Each round's
 /// ratio is taken by itself, and the median of them counts.
@@ -115,15 +42,6 @@ async fn compare(bare: &Server, ours: &Server) -> Vec<Figure> {
         Figure::new("answered at half of its rate, p99", p99, "ms").at_most(8.0),
     ]);
     figures
-}
-
-fn median(values: impl Iterator<Item = f64>) -> f64 {
-    Percentiles::new(values.collect()).at(50.0)
-}
-
-pub(super) async fn warm_up(addr: SocketAddr) {
-    let (_, requests) = tokio::task::spawn_blocking(|| requests(50_000, 1 << 40)).await.expect("requests can be made");
-    send(addr, requests, WARM_UP, None).await;
 }
 
 async fn start(kafka: &Kafka, port: u16) -> (Service, Vec<Figure>) {
@@ -159,6 +77,7 @@ pub(super) async fn run() -> Vec<Figure> {
     for _ in 0..BROKER_WARM_UP {
         warm_up(addr).await;
     }
+    at_rest(kafka.pid().expect("it runs")).await;
     let ours = Server { name: "into Kafka", pid: ingest.pid(), addr };
     figures.extend(compare(&bare.server(), &ours).await);
     figures.extend(without_kafka(&kafka, &ingest, addr).await);

@@ -14,6 +14,7 @@ mod pgbench;
 mod processor;
 mod report;
 mod retrier;
+mod server;
 mod stripe;
 mod usage;
 pub mod waiting;
@@ -24,7 +25,7 @@ use futures_util::FutureExt as _;
 
 pub use self::percentiles::Percentiles;
 pub use self::report::{Figure, Target};
-pub use self::usage::{Stopwatch, Usage};
+pub use self::usage::{Stopwatch, Usage, at_rest};
 
 /// What can be measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

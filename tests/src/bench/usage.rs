@@ -76,6 +76,30 @@ impl Stopwatch {
     }
 }
 
+/// Waits until the process `pid` does next to nothing, for a broker that was put to work and is left alone now.
+///
+/// Java compiles what runs most, in the background and one method after the other; a young broker has half a core's
+/// work of it for a minute, which everything that is measured then would pay for.
+///
+/// # Panics
+/// When it never rests, or there is no such process.
+pub async fn at_rest(pid: u32) {
+    let until = Instant::now() + REST_DEADLINE;
+    loop {
+        let watch = Stopwatch::start(pid);
+        tokio::time::sleep(REST).await;
+        if watch.cpu() < REST.mul_f64(LITTLE) {
+            return;
+        }
+        assert!(Instant::now() < until, "process {pid} is still busy after {REST_DEADLINE:?}");
+    }
+}
+
+const REST: Duration = Duration::from_secs(2);
+/// Of a core. An idle broker has some timers.
+const LITTLE: f64 = 0.15;
+const REST_DEADLINE: Duration = Duration::from_mins(3);
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -21,12 +21,16 @@ use crate::proxy::Proxy;
 /// For a machine that is busy with something else.
 const START_DEADLINE: Duration = Duration::from_mins(3);
 const STOP_DEADLINE: Duration = Duration::from_secs(20);
-/// A small heap: the broker lives beside everything else of a test run.
-const JVM: [&str; 4] = ["-Xms128m", "-Xmx768m", "-XX:+UseSerialGC", "-Dlog4j2.disable.jmx=true"];
-/// Only the quick compiler, for a broker that lives for minutes.
-const QUICK: &str = "-XX:TieredStopAtLevel=1";
-const LOGGING: [&str; 2] =
-    ["-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-Dorg.slf4j.simpleLogger.showDateTime=true"];
+/// A small heap and only the quick compiler, for a broker that lives for minutes beside the rest of a test run.
+const SMALL: [&str; 4] = ["-Xms128m", "-Xmx768m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"];
+/// What Kafka's own start script sets, for a broker that runs for weeks.
+const USUAL: [&str; 5] =
+    ["-Xms1g", "-Xmx1g", "-XX:+UseG1GC", "-XX:MaxGCPauseMillis=20", "-XX:InitiatingHeapOccupancyPercent=35"];
+const LOGGING: [&str; 3] = [
+    "-Dlog4j2.disable.jmx=true",
+    "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
+    "-Dorg.slf4j.simpleLogger.showDateTime=true",
+];
 const PROPERTIES: &str = include_str!("server.properties");
 
 /// One broker with its own data. Dropped, it is gone.
@@ -51,7 +55,8 @@ impl Kafka {
         Self::start_with(dir, None, false)
     }
 
-    /// The same, with the compiler of a broker that runs for weeks: it takes half a minute of load to be at its best.
+    /// The same, with the compiler and the garbage collector of a broker that runs for weeks: it takes half a minute of
+    /// load to be at its best. The small collector stops everything for 40 ms, every few seconds.
     ///
     /// # Panics
     /// As `start`.
@@ -154,6 +159,11 @@ impl Kafka {
         *self.lock() = Some(process);
     }
 
+    /// The broker's process, while it runs.
+    pub fn pid(&self) -> Option<u32> {
+        self.lock().as_ref().map(Proc::pid)
+    }
+
     /// Stops the broker in its tracks: connections stay open, nothing answers.
     pub fn freeze(&self) {
         self.signal(Signal::Stop);
@@ -181,10 +191,7 @@ impl Kafka {
 
     fn java(&self) -> Command {
         let mut command = Command::new("java");
-        command.args(JVM).args(LOGGING);
-        if !self.lasting {
-            command.arg(QUICK);
-        }
+        command.args(if self.lasting { USUAL.as_slice() } else { &SMALL }).args(LOGGING);
         let archive = self.installation.class_archive();
         if archive.exists() {
             command.arg(format!("-XX:SharedArchiveFile={}", archive.display()));
