@@ -19,7 +19,7 @@ use crate::wait::eventually;
 /// With this and a port, the program is the yardstick.
 pub const ARGUMENT: &str = "bare";
 /// What 1,000 requests cost in CPU seconds on the machine that the absolute targets were set on (decision 44).
-const WHERE_TARGETS_WERE_SET: f64 = 0.009;
+pub(super) const WHERE_TARGETS_WERE_SET: f64 = 0.009;
 /// It remembers nothing, so these are sent again and again.
 pub(super) const FOR_BARE: usize = 50_000;
 const DEADLINE: Duration = Duration::from_secs(30);

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::bare::{Bare, FOR_BARE};
+use super::bare::{Bare, FOR_BARE, WHERE_TARGETS_WERE_SET};
 use super::server::{Measured, ROUND, Server, median, warm_up};
 use super::{Figure, Percentiles, Usage, at_rest};
 use crate::kafka::Kafka;
@@ -35,11 +35,14 @@ async fn compare(bare: &Server, ours: &Server) -> Vec<Figure> {
     }
     let p99 = Percentiles::new(half).at(99.0);
     let ratio = |of: fn(&Measured) -> f64| median(full.iter().zip(&least).map(|(ours, bare)| of(ours) / of(bare)));
+    let slowness = median(least.iter().map(|round| round.cpu_per_1000)) / WHERE_TARGETS_WERE_SET;
     let mut figures = [bare.figures(&least), ours.figures(&full)].concat();
     figures.extend([
         Figure::new("rate, of bare axum's", ratio(|round| round.rate), "").at_least(0.33),
         Figure::new("processor time, of bare axum's", ratio(|round| round.cpu_per_1000), "").at_most(3.5),
-        Figure::new("answered at half of its rate, p99", p99, "ms").at_most(8.0),
+        Figure::new("answered at half of its rate, p99", p99, "ms"),
+        Figure::new("this machine's slowness, by bare axum", slowness, ""),
+        Figure::new("answered at half of its rate by slowness, p99", p99 / slowness, "ms").at_most(8.0),
     ]);
     figures
 }
