@@ -35,14 +35,22 @@ impl ConsumerContext for QuietContext {}
 /// What waits in the queue of a client that is only asked questions: its log lines and errors reach the context, and
 /// the errors are told here too.
 ///
-/// A poll that must not wait at all ends at a log line as if nothing were behind it, and the error that says what is
-/// wrong comes behind log lines. So it waits for a moment, in which any number of log lines is passed over.
+/// A poll whose time is up ends at a log line as if nothing were behind it, and the error that says what is wrong comes
+/// behind log lines. So polls wait for a moment, in which they pass over what there is of them, and only several that
+/// find nothing mean that there is nothing: this thread may have been the one to wait.
 pub(crate) fn events<C: ConsumerContext>(client: &BaseConsumer<C>) -> impl Iterator<Item = KafkaError> {
-    // More than a client has to tell between two questions.
-    (0..100).map_while(|_| client.poll(MOMENT)).filter_map(Result::err)
+    let mut quiet = 0;
+    let polls = (0..MOST_POLLS).map(|_| client.poll(MOMENT)).take_while(move |polled| {
+        quiet = if polled.is_some() { 0 } else { quiet + 1 };
+        quiet < QUIET
+    });
+    polls.flatten().filter_map(Result::err)
 }
 
 const MOMENT: Duration = Duration::from_millis(10);
+const QUIET: u32 = 3;
+/// More than a client has to tell between two questions.
+const MOST_POLLS: u32 = 100;
 
 /// Resumes partitions that were just assigned.
 ///

@@ -73,12 +73,8 @@ impl Bare {
         Server { name: "bare axum with HMAC", pid: self.process.pid(), addr: self.addr }
     }
 
-    /// What 1,000 requests cost now, in CPU seconds.
-    pub(super) async fn cpu_per_1000(&self) -> f64 {
-        self.server().measure((FOR_BARE, 0), ROUND, None).await.0.cpu_per_1000
-    }
     /// How much slower this machine is now than the one that the absolute targets were set on.
     pub(super) async fn slowness(&self) -> f64 {
-        self.cpu_per_1000().await / WHERE_TARGETS_WERE_SET
+        self.server().measure((FOR_BARE, 0), ROUND, None).await.0.cpu_per_1000 / WHERE_TARGETS_WERE_SET
     }
 }

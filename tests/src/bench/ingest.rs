@@ -42,7 +42,7 @@ async fn compare(bare: &Server, ours: &Server) -> Vec<Figure> {
         Figure::new("processor time, of bare axum's", ratio(|round| round.cpu_per_1000), "").at_most(3.5),
         Figure::new("answered at half of its rate, p99", p99, "ms"),
         Figure::new("this machine's slowness, by bare axum", slowness, ""),
-        Figure::new("answered at half of its rate by slowness, p99", p99 / slowness, "ms").at_most(8.0),
+        Figure::new("answered at half of its rate, divided by slowness, p99", p99 / slowness, "ms").at_most(8.0),
     ]);
     figures
 }

@@ -25,7 +25,8 @@ use futures_util::FutureExt as _;
 
 pub use self::percentiles::Percentiles;
 pub use self::report::{Figure, Target};
-pub use self::usage::{Stopwatch, Usage, at_rest};
+use self::usage::at_rest;
+pub use self::usage::{Stopwatch, Usage};
 
 /// What can be measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -87,7 +87,9 @@ pub(super) async fn run() -> Vec<Figure> {
     figures.push(Figure::new("pgbench, one transaction for a booking, 32 clients", yardstick, "/s"));
     figures.push(Figure::new("events for each transaction of pgbench", rate / yardstick, "").at_least(0.75));
     figures.push(Figure::new("this machine's slowness, by bare axum", slowness, ""));
-    figures.push(Figure::new("processor time for 1,000 events by slowness", cpu / slowness, "CPU-s").at_most(0.15));
+    figures.push(
+        Figure::new("processor time for 1,000 events, divided by slowness", cpu / slowness, "CPU-s").at_most(0.15),
+    );
     figures
 }
 

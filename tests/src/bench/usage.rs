@@ -78,12 +78,12 @@ impl Stopwatch {
 
 /// Waits until the process `pid` does next to nothing, for a broker that was put to work and is left alone now.
 ///
-/// Java compiles what runs most, in the background and one method after the other; a young broker has half a core's
-/// work of it for a minute, which everything that is measured then would pay for.
+/// Java compiles what runs most, in the background and one method after the other; a young broker has a minute or two
+/// of it to do, which everything that is measured then would pay for. Goes on, with a warning, when it never rests.
 ///
 /// # Panics
-/// When it never rests, or there is no such process.
-pub async fn at_rest(pid: u32) {
+/// When there is no such process.
+pub(super) async fn at_rest(pid: u32) {
     let until = Instant::now() + REST_DEADLINE;
     loop {
         let watch = Stopwatch::start(pid);
@@ -91,7 +91,10 @@ pub async fn at_rest(pid: u32) {
         if watch.cpu() < REST.mul_f64(LITTLE) {
             return;
         }
-        assert!(Instant::now() < until, "process {pid} is still busy after {REST_DEADLINE:?}");
+        if Instant::now() > until {
+            eprintln!("bench: process {pid} is still busy after {REST_DEADLINE:?}, which costs what is measured now");
+            return;
+        }
     }
 }
 

@@ -23,9 +23,15 @@ const START_DEADLINE: Duration = Duration::from_mins(3);
 const STOP_DEADLINE: Duration = Duration::from_secs(20);
 /// A small heap and only the quick compiler, for a broker that lives for minutes beside the rest of a test run.
 const SMALL: [&str; 4] = ["-Xms128m", "-Xmx768m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"];
-/// What Kafka's own start script sets, for a broker that runs for weeks.
-const USUAL: [&str; 5] =
-    ["-Xms1g", "-Xmx1g", "-XX:+UseG1GC", "-XX:MaxGCPauseMillis=20", "-XX:InitiatingHeapOccupancyPercent=35"];
+/// What Kafka's own start scripts set for heap and collector, for a broker that runs for weeks.
+const USUAL: [&str; 6] = [
+    "-Xms1g",
+    "-Xmx1g",
+    "-XX:+UseG1GC",
+    "-XX:MaxGCPauseMillis=20",
+    "-XX:InitiatingHeapOccupancyPercent=35",
+    "-XX:+ExplicitGCInvokesConcurrent",
+];
 const LOGGING: [&str; 3] = [
     "-Dlog4j2.disable.jmx=true",
     "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
@@ -55,7 +61,7 @@ impl Kafka {
         Self::start_with(dir, None, false)
     }
 
-    /// The same, with the compiler and the garbage collector of a broker that runs for weeks: it takes half a minute of
+    /// The same, with the compiler and the garbage collector of a broker that runs for weeks: it takes minutes of
     /// load to be at its best. The small collector stops everything for 40 ms, every few seconds.
     ///
     /// # Panics
