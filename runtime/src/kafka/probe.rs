@@ -71,6 +71,12 @@ impl Witness {
         self.client.fetch_watermarks(topic, partition, WITNESS_TIMEOUT).ok().map(|(_, end)| end)
     }
 
+    /// Whether the brokers have a topic of this name, and tell us.
+    pub(crate) fn topic_is_known(&self, topic: &str) -> bool {
+        let metadata = self.client.fetch_metadata(Some(topic), WITNESS_TIMEOUT);
+        metadata.is_ok_and(|metadata| metadata.topics().iter().any(|topic| !topic.partitions().is_empty()))
+    }
+
     /// Whether every partition of a topic has a leader that could take records.
     pub(crate) fn topic_is_served(&self, topic: &str) -> bool {
         let Ok(metadata) = self.client.fetch_metadata(Some(topic), WITNESS_TIMEOUT) else { return false };

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 
-use super::brokerless::BrokerlessProxy;
 use super::install::Installation;
+use super::metadata::MetadataProxy;
 use super::secured::{Listeners, Secured};
 use crate::maven::tail;
 use crate::ports::free_port;
@@ -129,9 +129,9 @@ impl Kafka {
         Proxy::start_at(self.advertised_to_proxied, self.proxied).await
     }
 
-    /// The same with a proxy that can take the brokers out of metadata.
-    pub async fn brokerless_proxy(&self) -> BrokerlessProxy {
-        BrokerlessProxy::start_at(self.advertised_to_proxied, self.proxied).await
+    /// The same with a proxy that meddles with metadata.
+    pub async fn metadata_proxy(&self) -> MetadataProxy {
+        MetadataProxy::start_at(self.advertised_to_proxied, self.proxied).await
     }
 
     /// Clean shutdown; the data stay for [`Kafka::restart`].

@@ -1,15 +1,15 @@
-//! Clients that lose their brokers for ever while the brokers are there.
+//! Clients that lose their brokers for ever, or do not get into their group, while the brokers are there.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use runtime::health::Health;
+use runtime::health::{Health, Status};
 use runtime::kafka::consumer::{Completion, Handler};
 use runtime::kafka::relay::{self, Arrival, RelayError, RelaySettings, Timetable};
 use runtime::kafka::{KafkaConfig, OutgoingRecord, Producer, Record};
 use runtime::shutdown::Shutdown;
-use tests::kafka::{Kafka, create_topic, produce};
+use tests::kafka::{Kafka, Metadata, MetadataProxy, create_topic, produce};
 use tests::{eventually, rundir};
 use tokio::task::JoinHandle;
 
@@ -38,9 +38,10 @@ impl Handler for Any {
 
 impl Any {
     async fn wait_for(&self, numbers: &[u64]) {
-        let what = format!("{numbers:?} to be finished");
-        let found = || self.0.with(|entries| numbers.iter().all(|number| entries.finished.contains_key(number)));
-        eventually(PATIENCE, what, async || found().then_some(())).await;
+        for number in numbers {
+            let found = || self.0.with(|entries| entries.finished.contains_key(number));
+            eventually(PATIENCE, format!("{number} to be finished"), async || found().then_some(())).await;
+        }
     }
 }
 
@@ -95,7 +96,7 @@ async fn clients_without_brokers_are_built_anew_and_others_are_left_alone() {
     let kafka = tokio::task::spawn_blocking(|| Kafka::start(&rundir::fresh("kafka-wedged"))).await.unwrap();
     create_topic(kafka.brokers(), TOPIC, 2).await;
     create_topic(kafka.brokers(), WAITING, 2).await;
-    let proxy = kafka.brokerless_proxy().await;
+    let proxy = kafka.metadata_proxy().await;
     let config = config(&proxy.addr().to_string());
     let handler = Arc::new(Any::default());
     let member = Member::start(&config, "readers", TOPIC, 8, &handler);
@@ -115,7 +116,7 @@ async fn clients_without_brokers_are_built_anew_and_others_are_left_alone() {
     assert_eq!(["producer", "consumer", "relay"].map(rebuilds), [0.0; 3]);
 
     // A restart makes clients ask for metadata, mostly. Those that go on without asking lose their connections again.
-    proxy.set_brokerless(true);
+    proxy.answer(Metadata::Brokerless);
     let broker = kafka.clone();
     tokio::task::spawn_blocking(move || broker.restart()).await.unwrap();
     produce(kafka.brokers(), TOPIC, Some(b"3"), b"3", &[]).await;
@@ -143,13 +144,29 @@ async fn clients_without_brokers_are_built_anew_and_others_are_left_alone() {
         consumers().then_some(())
     })
     .await;
-    proxy.set_brokerless(false);
+    proxy.answer(Metadata::Whole);
     send(&producer, "4").await;
     produce(kafka.brokers(), WAITING, Some(b"14"), b"14", &[]).await;
     handler.wait_for(&[1, 2, 3, 4, 11, 12, 14]).await;
     eventually(PATIENCE, "readiness", async || are_ready().then_some(())).await;
     member.stop().await;
     relay.stop().await;
+    left_out(&config, &proxy, &handler).await;
+}
+
+/// A member that never hears of its topics is connected, and does not ask to be let into its group.
+async fn left_out(config: &KafkaConfig, proxy: &MetadataProxy, handler: &Arc<Any>) {
+    let before = rebuilds("consumer");
+    proxy.answer(Metadata::Withheld);
+    let member = Member::start(config, "readers", TOPIC, 8, handler);
+    let told = Status::Down { detail: "does not get to join its group" };
+    let left_out = || member.health.snapshot()["consumer"].status == told;
+    eventually(PATIENCE, "it to be told", async || left_out().then_some(())).await;
+    // For whoever asks from now on; what was asked before stays without an answer.
+    proxy.answer(Metadata::Whole);
+    eventually(PATIENCE, "readiness", async || member.health.is_ready().then_some(())).await;
+    assert_eq!(rebuilds("consumer"), before + 1.0);
+    member.stop().await;
 }
 
 /// Brokers that are away are no reason, however long.

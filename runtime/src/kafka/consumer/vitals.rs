@@ -2,7 +2,8 @@
 //!
 //! A client can lose its brokers for ever (librdkafka's issue 5301: an answer to a metadata request that names no
 //! broker), while everything else about it looks well. What gives it away: it has no connection, or no coordinator, or
-//! records that have long been there are not read, though an independent client has no such trouble.
+//! records that have long been there are not read, or does not even ask to be let into its group, though an independent
+//! client has no such trouble.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -19,6 +20,11 @@ pub(in crate::kafka) const PATIENCE: Duration = Duration::from_secs(12);
 /// How long records that an independent client saw may be left unread by one that had long been waiting for them.
 const OVERDUE: Duration = Duration::from_secs(6);
 
+/// librdkafka's states (`rdkafka_cgrp.c`) of a member that nobody but the brokers keeps waiting: it wants to know its
+/// topics before it joins, or, as the group's leader, those of all members. In every other state it is in the group, or
+/// waits for other members, who may take their time.
+const AT_THE_DOOR: [&str; 2] = ["init", "wait-metadata"];
+
 /// A partition that waits for records, and the offset that it waits for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::kafka) struct Position {
@@ -34,6 +40,8 @@ struct State {
     reported: Instant,
     /// When the client last had a connection and its coordinator.
     connected: Instant,
+    /// When the client was last cut off, or in its group, or waiting for the other members.
+    entered: Instant,
     /// Since when each partition has been waiting for the same offset, with nothing read ahead and not paused.
     idle: HashMap<Partition, (i64, Instant)>,
     /// Up to where an independent client saw records, when it did so first for this position.
@@ -53,6 +61,7 @@ impl Vitals {
             joined: false,
             reported: now,
             connected: now,
+            entered: now,
             idle: HashMap::new(),
             seen: HashMap::new(),
         };
@@ -90,16 +99,19 @@ impl Vitals {
                 }
             }
         }
-        let joined = group.is_some_and(|group| group.join_state == "steady");
-        self.update(connected && group.is_some_and(|group| group.state == "up"), joined, waits, Instant::now());
+        let connected = connected && group.is_some_and(|group| group.state == "up");
+        self.update(connected, group.map_or("", |group| &group.join_state), waits, Instant::now());
     }
 
-    fn update(&self, connected: bool, joined: bool, waits: Vec<Position>, now: Instant) {
+    fn update(&self, connected: bool, join_state: &str, waits: Vec<Position>, now: Instant) {
         let mut state = self.lock();
-        state.joined |= joined;
+        state.joined |= join_state == "steady";
         state.reported = now;
         if connected {
             state.connected = now;
+        }
+        if !(connected && AT_THE_DOOR.contains(&join_state)) {
+            state.entered = now;
         }
         let before = std::mem::take(&mut state.idle);
         for Position { partition, next } in waits {
@@ -118,6 +130,12 @@ impl Vitals {
     pub(in crate::kafka) fn is_cut_off(&self) -> bool {
         let state = self.lock();
         state.reported - state.connected > PATIENCE
+    }
+
+    /// Whether the client has long been connected and still not asked to be let into its group.
+    pub(in crate::kafka) fn is_left_out(&self) -> bool {
+        let state = self.lock();
+        state.reported - state.entered > PATIENCE
     }
 
     /// Partitions that have been waiting for the same record for long: mostly there is none.
@@ -156,7 +174,7 @@ mod tests {
 
     fn after(seconds: u64, vitals: &Vitals, connected: bool, waits: Vec<Position>) {
         let now = vitals.lock().reported + Duration::from_secs(seconds);
-        vitals.update(connected, true, waits, now);
+        vitals.update(connected, "steady", waits, now);
     }
 
     #[test]
@@ -197,5 +215,24 @@ mod tests {
         assert!(vitals.is_cut_off());
         after(2, &vitals, true, Vec::new());
         assert!(!vitals.is_cut_off());
+    }
+
+    #[test]
+    fn left_out_only_when_nobody_but_the_brokers_is_waited_for() {
+        let vitals = Vitals::new();
+        let now = Instant::now();
+        let mut seconds = 0;
+        let mut reports = |connected, join_state| {
+            for _ in 0..10 {
+                seconds += 2;
+                vitals.update(connected, join_state, Vec::new(), now + Duration::from_secs(seconds));
+            }
+            vitals.is_left_out()
+        };
+        assert!(reports(true, "wait-metadata"));
+        assert!(!reports(true, "wait-join"), "another member may be slow");
+        assert!(!reports(true, "steady"));
+        assert!(!reports(false, "init"), "that is being cut off");
+        assert!(reports(true, "init"));
     }
 }

@@ -24,7 +24,7 @@ pub(in crate::kafka) struct Watch {
     topics: Vec<String>,
     health: Component,
     vitals: Arc<Vitals>,
-    /// How often in a row another client was served while ours was cut off.
+    /// How often in a row another client was served while ours was cut off or left out.
     served: u32,
 }
 
@@ -46,7 +46,7 @@ impl Watch {
         loop {
             self.report();
             tokio::time::sleep(INTERVAL).await;
-            let suspicious = self.vitals.is_cut_off() || self.vitals.has_unread();
+            let suspicious = self.is_outside() || self.vitals.has_unread();
             if asked.elapsed() < if suspicious { ASK } else { ASK_IDLE } {
                 continue;
             }
@@ -63,6 +63,8 @@ impl Watch {
             Some("does not poll")
         } else if self.vitals.is_cut_off() {
             Some("has no connection to its brokers or its coordinator")
+        } else if self.vitals.is_left_out() {
+            Some("does not get to join its group")
         } else if self.vitals.leaves_records() {
             Some("does not read records that are there")
         } else if !self.vitals.has_joined() {
@@ -76,13 +78,18 @@ impl Watch {
         }
     }
 
+    /// Whether the client is kept from its group by something that is between it and the brokers.
+    fn is_outside(&self) -> bool {
+        self.vitals.is_cut_off() || self.vitals.is_left_out()
+    }
+
     async fn is_wedged(&mut self) -> bool {
         if self.vitals.leaves_records() {
             return true;
         }
-        let cut_off = self.vitals.is_cut_off();
+        let (outside, left_out) = (self.is_outside(), self.vitals.is_left_out());
         let idle: Vec<Position> = sample(self.vitals.idle());
-        if !cut_off && idle.is_empty() {
+        if !outside && idle.is_empty() {
             self.served = 0;
             return false;
         }
@@ -90,7 +97,11 @@ impl Watch {
         let asked = tokio::task::spawn_blocking(move || {
             // A new client each time: what has befallen ours may have befallen any that is as old.
             let witness = Witness::new(&config, Some(&group))?;
-            let serves = cut_off && topic.is_some_and(|topic| witness.group_is_served(&topic));
+            let serves = outside
+                && topic.is_some_and(|topic| {
+                    // Without a topic there is nothing to join for.
+                    witness.group_is_served(&topic) && (!left_out || witness.topic_is_known(&topic))
+                });
             // Ends with the first that has no answer: each may take seconds.
             let ends = idle.into_iter().map_while(|position| {
                 let (topic, partition) = &position.partition;
@@ -105,7 +116,7 @@ impl Watch {
         }
         // Brokers that are just back get some seconds to be found again.
         self.served = if serves { self.served + 1 } else { 0 };
-        self.served > 1 && self.vitals.is_cut_off()
+        self.served > 1 && self.is_outside()
     }
 }
 

@@ -1,10 +1,11 @@
-//! A proxy before the broker that can take all brokers out of its answers to metadata requests, as brokers in trouble
-//! have been seen to answer. librdkafka's clients may then never find a broker again.
+//! A proxy before the broker that meddles with its answers to metadata requests.
+//!
+//! It can take all brokers out of them, as brokers in trouble have been seen to answer; librdkafka's clients may then
+//! never find a broker again. And it can keep them to itself, while everything else is answered.
 
 use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -21,20 +22,32 @@ const FLEXIBLE: i16 = 9;
 
 /// Forwards connections to one broker; stops when dropped.
 #[derive(Debug)]
-pub struct BrokerlessProxy {
+pub struct MetadataProxy {
     addr: SocketAddr,
     state: Arc<State>,
     listener: AbortHandle,
 }
 
+/// What clients are told who ask for metadata. A witness of ours always gets what the broker answers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Metadata {
+    /// What the broker answers.
+    #[default]
+    Whole,
+    /// The same without any broker.
+    Brokerless,
+    /// Nothing.
+    Withheld,
+}
+
 #[derive(Debug, Default)]
 struct State {
-    brokerless: AtomicBool,
+    metadata: Mutex<Metadata>,
     /// Connections of an older generation are closed.
     generation: watch::Sender<u64>,
 }
 
-impl BrokerlessProxy {
+impl MetadataProxy {
     /// A proxy on `addr`, which the broker at `upstream` must call its own address.
     pub(super) async fn start_at(addr: SocketAddr, upstream: SocketAddr) -> Self {
         let bound = TcpListener::bind(addr).await.unwrap_or_else(|error| panic!("cannot listen on {addr}: {error}"));
@@ -48,9 +61,9 @@ impl BrokerlessProxy {
         self.addr
     }
 
-    /// From now on metadata name no broker, or do again. A witness of ours always sees all.
-    pub fn set_brokerless(&self, brokerless: bool) {
-        self.state.brokerless.store(brokerless, Ordering::SeqCst);
+    /// How metadata requests are answered from now on, also those that were asked before.
+    pub fn answer(&self, metadata: Metadata) {
+        *self.state.metadata.lock().unwrap() = metadata;
     }
 
     /// Closes every connection, after which clients ask for metadata.
@@ -59,7 +72,7 @@ impl BrokerlessProxy {
     }
 }
 
-impl Drop for BrokerlessProxy {
+impl Drop for MetadataProxy {
     fn drop(&mut self) {
         self.listener.abort();
         self.cut();
@@ -108,11 +121,16 @@ async fn answers(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, asked: &Asked,
     loop {
         let mut frame = read_frame(&mut from).await?;
         let version = frame.first_chunk().and_then(|id: &[u8; 4]| asked.lock().unwrap().remove(id));
-        if let Some(version) = version
-            && state.brokerless.load(Ordering::SeqCst)
-        {
-            assert!(version >= FLEXIBLE, "the client asks in version {version}, which this proxy does not know");
-            frame = without_brokers(&frame);
+        let metadata = *state.metadata.lock().unwrap();
+        if let Some(version) = version {
+            match metadata {
+                Metadata::Whole => {}
+                Metadata::Brokerless => {
+                    assert!(version >= FLEXIBLE, "the client asks in version {version}, which this proxy does not know");
+                    frame = without_brokers(&frame);
+                }
+                Metadata::Withheld => continue,
+            }
         }
         write_frame(&mut to, &frame).await?;
     }
