@@ -126,7 +126,10 @@ async fn answers(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, asked: &Asked,
             match metadata {
                 Metadata::Whole => {}
                 Metadata::Brokerless => {
-                    assert!(version >= FLEXIBLE, "the client asks in version {version}, which this proxy does not know");
+                    assert!(
+                        version >= FLEXIBLE,
+                        "the client asks in version {version}, which this proxy does not know"
+                    );
                     frame = without_brokers(&frame);
                 }
                 Metadata::Withheld => continue,
