@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
+use rdkafka::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use runtime::health::{Health, Status};
 use runtime::kafka::consumer::{Completion, Handler};
 use runtime::kafka::relay::{self, Arrival, RelayError, RelaySettings, Timetable};
@@ -152,6 +154,7 @@ async fn clients_without_brokers_are_built_anew_and_others_are_left_alone() {
     member.stop().await;
     relay.stop().await;
     left_out(&config, &proxy, &handler).await;
+    refused(&config, &handler).await;
 }
 
 /// A member that never hears of its topics is connected, and does not ask to be let into its group.
@@ -159,14 +162,41 @@ async fn left_out(config: &KafkaConfig, proxy: &MetadataProxy, handler: &Arc<Any
     let before = rebuilds("consumer");
     proxy.answer(Metadata::Withheld);
     let member = Member::start(config, "readers", TOPIC, 8, handler);
-    let told = Status::Down { detail: "does not get to join its group" };
-    let left_out = || member.health.snapshot()["consumer"].status == told;
-    eventually(PATIENCE, "it to be told", async || left_out().then_some(())).await;
-    // For whoever asks from now on; what was asked before stays without an answer.
+    says(&member, "does not get to join its group").await;
+    // For whoever asks from now on. What was asked before gets no answer, and is asked again after a minute.
     proxy.answer(Metadata::Whole);
     eventually(PATIENCE, "readiness", async || member.health.is_ready().then_some(())).await;
-    assert_eq!(rebuilds("consumer"), before + 1.0);
+    assert!(rebuilds("consumer") > before);
     member.stop().await;
+}
+
+/// A group whose other members share partitions in another way than we do takes none of us in. A new client is no help.
+async fn refused(config: &KafkaConfig, handler: &Arc<Any>) {
+    let before = rebuilds("consumer");
+    let mut other = ClientConfig::new();
+    other.set("bootstrap.servers", &config.brokers).set("group.id", "readers");
+    let other: BaseConsumer = other.set("partition.assignment.strategy", "range").create().unwrap();
+    other.subscribe(&[TOPIC]).unwrap();
+    let other = tokio::task::spawn_blocking(move || {
+        let until = Instant::now() + PATIENCE;
+        while other.assignment().unwrap().count() == 0 && Instant::now() < until {
+            let _ = other.poll(Duration::from_millis(100));
+        }
+        other
+    });
+    let other = other.await.unwrap();
+    let member = Member::start(config, "readers", TOPIC, 8, handler);
+    says(&member, "is not let into its group by the brokers; the log says why").await;
+    // Leaves the group.
+    tokio::task::spawn_blocking(move || drop(other)).await.unwrap();
+    eventually(PATIENCE, "readiness", async || member.health.is_ready().then_some(())).await;
+    assert_eq!(rebuilds("consumer"), before);
+    member.stop().await;
+}
+
+async fn says(member: &Member, detail: &'static str) {
+    let is_told = || member.health.snapshot()["consumer"].status == Status::Down { detail };
+    eventually(PATIENCE, format!("{detail:?}"), async || is_told().then_some(())).await;
 }
 
 /// Brokers that are away are no reason, however long.

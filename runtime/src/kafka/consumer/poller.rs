@@ -122,7 +122,7 @@ impl<H: Handler> Poller<H> {
                     records.push(record);
                 }
                 Some(Err(error @ KafkaError::MessageConsumptionFatal(_))) => return Err(ConsumerError::Fatal(error)),
-                Some(Err(error)) => tracing::debug!(%error, "poll failed"),
+                Some(Err(error)) => self.vitals.failed(&error),
                 None => break,
             }
             timeout = Duration::ZERO;

@@ -9,6 +9,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::statistics::Statistics;
 
 use super::flow::Partition;
@@ -20,9 +21,9 @@ pub(in crate::kafka) const PATIENCE: Duration = Duration::from_secs(12);
 /// How long records that an independent client saw may be left unread by one that had long been waiting for them.
 const OVERDUE: Duration = Duration::from_secs(6);
 
-/// librdkafka's states (`rdkafka_cgrp.c`) of a member that nobody but the brokers keeps waiting: it wants to know its
-/// topics before it joins, or, as the group's leader, those of all members. In every other state it is in the group, or
-/// waits for other members, who may take their time.
+/// librdkafka's states (`rdkafka_cgrp.c`) of a member that waits for the brokers and not for other members, who may take
+/// their time: it wants to know its topics before it joins, or, as the group's leader, those of all members; or it has
+/// been refused, and will ask again.
 const AT_THE_DOOR: [&str; 2] = ["init", "wait-metadata"];
 
 /// A partition that waits for records, and the offset that it waits for.
@@ -40,8 +41,12 @@ struct State {
     reported: Instant,
     /// When the client last had a connection and its coordinator.
     connected: Instant,
-    /// When the client was last cut off, or in its group, or waiting for the other members.
+    /// When the client was last cut off, or in its group, or waiting for other members, or refused.
     entered: Instant,
+    /// Whether the last report had it waiting for the brokers to let it in.
+    at_the_door: bool,
+    /// What the brokers answered when it last wanted to be let in.
+    refusal: Option<RDKafkaErrorCode>,
     /// Since when each partition has been waiting for the same offset, with nothing read ahead and not paused.
     idle: HashMap<Partition, (i64, Instant)>,
     /// Up to where an independent client saw records, when it did so first for this position.
@@ -62,6 +67,8 @@ impl Vitals {
             reported: now,
             connected: now,
             entered: now,
+            at_the_door: true,
+            refusal: None,
             idle: HashMap::new(),
             seen: HashMap::new(),
         };
@@ -83,7 +90,29 @@ impl Vitals {
 
     /// The group gave this member its partitions, perhaps none.
     pub(in crate::kafka) fn joined(&self) {
-        self.lock().joined = true;
+        let mut state = self.lock();
+        (state.joined, state.entered) = (true, Instant::now());
+    }
+
+    /// Takes note of a failed poll. While the client is not in its group, an error of the brokers' own is their answer:
+    /// they refuse it, as they would refuse any other that we could make.
+    pub(in crate::kafka) fn failed(&self, error: &KafkaError) {
+        // librdkafka's own errors are below zero.
+        let code = error.rdkafka_error_code().filter(|code| *code as i32 > 0);
+        let mut state = self.lock();
+        if code.is_none() || !state.at_the_door {
+            tracing::debug!(%error, "poll failed");
+            return;
+        }
+        state.entered = Instant::now();
+        if std::mem::replace(&mut state.refusal, code) != code {
+            tracing::warn!(%error, "the brokers do not let us into our consumer group; asking on");
+        }
+    }
+
+    /// Whether the brokers do not let the client into its group, and say so.
+    pub(in crate::kafka) fn is_refused(&self) -> bool {
+        self.lock().refusal.is_some()
     }
 
     /// Takes a report of librdkafka. `readable`: the partitions that are ours and not paused.
@@ -110,8 +139,12 @@ impl Vitals {
         if connected {
             state.connected = now;
         }
-        if !(connected && AT_THE_DOOR.contains(&join_state)) {
+        state.at_the_door = AT_THE_DOOR.contains(&join_state);
+        if !(connected && state.at_the_door) {
             state.entered = now;
+        }
+        if join_state == "steady" {
+            state.refusal = None;
         }
         let before = std::mem::take(&mut state.idle);
         for Position { partition, next } in waits {
@@ -132,7 +165,7 @@ impl Vitals {
         state.reported - state.connected > PATIENCE
     }
 
-    /// Whether the client has long been connected and still not asked to be let into its group.
+    /// Whether the client has long been connected and outside of its group, and nobody has told it why.
     pub(in crate::kafka) fn is_left_out(&self) -> bool {
         let state = self.lock();
         state.reported - state.entered > PATIENCE
@@ -234,5 +267,33 @@ mod tests {
         assert!(!reports(true, "steady"));
         assert!(!reports(false, "init"), "that is being cut off");
         assert!(reports(true, "init"));
+    }
+
+    fn left_out() -> Vitals {
+        let vitals = Vitals::new();
+        vitals.update(true, "init", Vec::new(), Instant::now());
+        vitals.lock().entered -= PATIENCE * 2;
+        assert!(vitals.is_left_out());
+        vitals
+    }
+
+    #[test]
+    fn who_has_just_joined_is_not_left_out() {
+        let vitals = left_out();
+        vitals.joined();
+        assert!(!vitals.is_left_out(), "before the next report");
+    }
+
+    #[test]
+    fn who_is_refused_is_not_left_out() {
+        let vitals = left_out();
+        let failed = |code| vitals.failed(&KafkaError::MessageConsumption(code));
+        failed(RDKafkaErrorCode::AllBrokersDown);
+        assert!(vitals.is_left_out() && !vitals.is_refused(), "nobody answered");
+        failed(RDKafkaErrorCode::InconsistentGroupProtocol);
+        assert!(!vitals.is_left_out() && vitals.is_refused());
+        vitals.update(true, "steady", Vec::new(), Instant::now());
+        failed(RDKafkaErrorCode::TopicAuthorizationFailed);
+        assert!(!vitals.is_refused(), "it is in the group after all");
     }
 }

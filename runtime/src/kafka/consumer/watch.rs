@@ -46,6 +46,9 @@ impl Watch {
         loop {
             self.report();
             tokio::time::sleep(INTERVAL).await;
+            if !self.is_outside() {
+                self.served = 0;
+            }
             let suspicious = self.is_outside() || self.vitals.has_unread();
             if asked.elapsed() < if suspicious { ASK } else { ASK_IDLE } {
                 continue;
@@ -63,6 +66,8 @@ impl Watch {
             Some("does not poll")
         } else if self.vitals.is_cut_off() {
             Some("has no connection to its brokers or its coordinator")
+        } else if self.vitals.is_refused() {
+            Some("is not let into its group by the brokers; the log says why")
         } else if self.vitals.is_left_out() {
             Some("does not get to join its group")
         } else if self.vitals.leaves_records() {
@@ -90,18 +95,16 @@ impl Watch {
         let (outside, left_out) = (self.is_outside(), self.vitals.is_left_out());
         let idle: Vec<Position> = sample(self.vitals.idle());
         if !outside && idle.is_empty() {
-            self.served = 0;
             return false;
         }
-        let (config, group, topic) = (self.config.clone(), self.group.clone(), self.topics.first().cloned());
+        let (config, group, topics) = (self.config.clone(), self.group.clone(), self.topics.clone());
         let asked = tokio::task::spawn_blocking(move || {
             // A new client each time: what has befallen ours may have befallen any that is as old.
             let witness = Witness::new(&config, Some(&group))?;
             let serves = outside
-                && topic.is_some_and(|topic| {
-                    // Without a topic there is nothing to join for.
-                    witness.group_is_served(&topic) && (!left_out || witness.topic_is_known(&topic))
-                });
+                && topics.first().is_some_and(|topic| witness.group_is_served(topic))
+                // Without any topic there is nothing to join for.
+                && (!left_out || topics.iter().any(|topic| witness.topic_is_known(topic)));
             // Ends with the first that has no answer: each may take seconds.
             let ends = idle.into_iter().map_while(|position| {
                 let (topic, partition) = &position.partition;

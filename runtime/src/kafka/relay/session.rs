@@ -110,7 +110,7 @@ impl<'a, T: Timetable> Session<'a, T> {
                 tracing::error!(topic = record.topic(), offset = record.offset(), "a record came past its queue");
                 return Err(KafkaError::Canceled.into());
             }
-            Some(Err(error)) => tracing::debug!(%error, "poll failed"),
+            Some(Err(error)) => self.vitals.failed(&error),
             None => {}
         }
         if begun.elapsed() > FROZEN {
