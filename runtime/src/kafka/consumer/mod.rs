@@ -125,13 +125,14 @@ pub async fn run<H: Handler>(
         let mut end = spawn(poller)?;
         let ended = tokio::select! {
             ended = &mut end => ended,
-            worked = watch.until_wedged() => {
+            wedged = watch.until_wedged() => {
                 life.trigger();
-                in_vain = if worked { 0 } else { in_vain + 1 };
+                in_vain = if wedged.worked { 0 } else { in_vain + 1 };
                 if in_vain > MAX_REBUILDS {
                     return Err(ConsumerError::Wedged);
                 }
-                tracing::warn!(group = settings.group, "the consumer makes no progress though the brokers answer; building it anew");
+                let problem = wedged.problem;
+                tracing::warn!(group = settings.group, problem, "the consumer makes no progress though the brokers answer; building it anew");
                 metrics::counter!(KAFKA_CLIENT_REBUILDS, "client" => "consumer").increment(1);
                 end.await
             }

@@ -18,6 +18,16 @@ const MAX_SILENCE: Duration = Duration::from_secs(30);
 /// Partitions that are asked about at once.
 const SAMPLE: usize = 8;
 
+const UNREAD: &str = "does not read records that are there";
+
+/// A client that is to be replaced.
+pub(in crate::kafka) struct Wedged {
+    /// What is wrong with it.
+    pub(in crate::kafka) problem: &'static str,
+    /// Whether it ever got to work.
+    pub(in crate::kafka) worked: bool,
+}
+
 pub(in crate::kafka) struct Watch {
     config: KafkaConfig,
     group: String,
@@ -39,24 +49,24 @@ impl Watch {
         Self { config: config.clone(), group: group.to_owned(), topics: topics.to_vec(), health, vitals, served: 0 }
     }
 
-    /// Resolves when the client is wedged: it makes no progress, and another one shows that it could. Tells whether the
-    /// client ever got to work.
-    pub(in crate::kafka) async fn until_wedged(mut self) -> bool {
+    /// Resolves when the client is wedged: it makes no progress, and another one shows that it could.
+    pub(in crate::kafka) async fn until_wedged(mut self) -> Wedged {
         let mut asked = Instant::now();
         loop {
             self.report();
             tokio::time::sleep(INTERVAL).await;
-            if !self.is_outside() {
+            let outside = self.outside().is_some();
+            if !outside {
                 self.served = 0;
             }
-            let suspicious = self.is_outside() || self.vitals.has_unread();
+            let suspicious = outside || self.vitals.has_unread();
             if asked.elapsed() < if suspicious { ASK } else { ASK_IDLE } {
                 continue;
             }
             asked = Instant::now();
-            if self.is_wedged().await {
+            if let Some(problem) = self.find_wedged().await {
                 self.health.down("makes no progress; being built anew");
-                return self.vitals.has_joined();
+                return Wedged { problem, worked: self.vitals.has_joined() };
             }
         }
     }
@@ -64,14 +74,12 @@ impl Watch {
     fn report(&self) {
         let problem = if self.vitals.since_poll() > MAX_SILENCE {
             Some("does not poll")
-        } else if self.vitals.is_cut_off() {
-            Some("has no connection to its brokers or its coordinator")
         } else if self.vitals.is_refused() {
             Some("is not let into its group by the brokers; the log says why")
-        } else if self.vitals.is_left_out() {
-            Some("does not get to join its group")
+        } else if let Some(problem) = self.outside() {
+            Some(problem)
         } else if self.vitals.leaves_records() {
-            Some("does not read records that are there")
+            Some(UNREAD)
         } else if !self.vitals.has_joined() {
             Some("has not got its partitions yet")
         } else {
@@ -83,19 +91,26 @@ impl Watch {
         }
     }
 
-    /// Whether the client is kept from its group by something that is between it and the brokers.
-    fn is_outside(&self) -> bool {
-        self.vitals.is_cut_off() || self.vitals.is_left_out()
+    /// What keeps the client from its group, if it is something between it and the brokers.
+    fn outside(&self) -> Option<&'static str> {
+        if self.vitals.is_cut_off() {
+            Some("has no connection to its brokers or its coordinator")
+        } else if self.vitals.is_left_out() {
+            Some("does not get to join its group")
+        } else {
+            None
+        }
     }
 
-    async fn is_wedged(&mut self) -> bool {
+    /// What the client's fault is, if it is the client's.
+    async fn find_wedged(&mut self) -> Option<&'static str> {
         if self.vitals.leaves_records() {
-            return true;
+            return Some(UNREAD);
         }
-        let (outside, left_out) = (self.is_outside(), self.vitals.is_left_out());
+        let (outside, left_out) = (self.outside().is_some(), self.vitals.is_left_out());
         let idle: Vec<Position> = sample(self.vitals.idle());
         if !outside && idle.is_empty() {
-            return false;
+            return None;
         }
         let (config, group, topics) = (self.config.clone(), self.group.clone(), self.topics.clone());
         let asked = tokio::task::spawn_blocking(move || {
@@ -119,7 +134,7 @@ impl Watch {
         }
         // Brokers that are just back get some seconds to be found again.
         self.served = if serves { self.served + 1 } else { 0 };
-        self.served > 1 && self.is_outside()
+        if self.served > 1 { self.outside() } else { None }
     }
 }
 

@@ -152,13 +152,14 @@ async fn sessions<T: Timetable>(
         let ended = tokio::select! {
             ended = &mut end => ended,
             () = &mut hung => return Err(RelayError::Hung),
-            worked = watch.until_wedged() => {
+            wedged = watch.until_wedged() => {
                 life.trigger();
-                in_vain = if worked { 0 } else { in_vain + 1 };
+                in_vain = if wedged.worked { 0 } else { in_vain + 1 };
                 if in_vain > MAX_REBUILDS {
                     return Err(RelayError::Wedged);
                 }
-                tracing::warn!(group = settings.group, "the relay makes no progress though the brokers answer; building it anew");
+                let problem = wedged.problem;
+                tracing::warn!(group = settings.group, problem, "the relay makes no progress though the brokers answer; building it anew");
                 metrics::counter!(KAFKA_CLIENT_REBUILDS, "client" => "relay").increment(1);
                 tokio::select! {
                     ended = end => ended,
