@@ -18,8 +18,9 @@ use super::flow::Partition;
 /// than a session, so that the group's own remedies come first.
 pub(in crate::kafka) const PATIENCE: Duration = Duration::from_secs(12);
 
-/// How long records that an independent client saw may be left unread by one that had long been waiting for them.
-const OVERDUE: Duration = Duration::from_secs(6);
+/// How long records that an independent client saw may be left unread by one that had long been waiting for them:
+/// perhaps the brokers are just back.
+const OVERDUE: Duration = Duration::from_secs(10);
 
 /// librdkafka's states (`rdkafka_cgrp.c`) of a member that waits for the brokers and not for other members, who may take
 /// their time: it wants to know its topics before it joins, or, as the group's leader, those of all members; or it has

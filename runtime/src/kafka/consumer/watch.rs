@@ -11,6 +11,9 @@ use crate::kafka::probe::Witness;
 const INTERVAL: Duration = Duration::from_millis(250);
 /// How often a second opinion is asked for, while there is a suspicion.
 const ASK: Duration = Duration::from_secs(5);
+/// How often in a row another client must be served: brokers that are just back get ten seconds to be found again, also
+/// by a process that gets little of its machine.
+const ENOUGH: u32 = 3;
 /// How often whether there is anything to read, while nothing is read: most often because there is nothing.
 const ASK_IDLE: Duration = Duration::from_secs(15);
 /// The longest time without a poll: a rebalance may drain for some time.
@@ -132,9 +135,8 @@ impl Watch {
         for (position, end) in ends {
             self.vitals.saw_end(&position, end);
         }
-        // Brokers that are just back get some seconds to be found again.
         self.served = if serves { self.served + 1 } else { 0 };
-        if self.served > 1 { self.outside() } else { None }
+        if self.served >= ENOUGH { self.outside() } else { None }
     }
 }
 
