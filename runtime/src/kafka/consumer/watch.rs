@@ -77,7 +77,7 @@ impl Watch {
     fn report(&self) {
         let problem = if self.vitals.since_poll() > MAX_SILENCE {
             Some("does not poll")
-        } else if self.vitals.is_refused() {
+        } else if self.vitals.is_refused() && !self.vitals.is_cut_off() {
             Some("is not let into its group by the brokers; the log says why")
         } else if let Some(problem) = self.outside() {
             Some(problem)
