@@ -18,8 +18,7 @@ pub(crate) async fn deliver(
     value: &[u8],
     headers: &Headers,
 ) -> anyhow::Result<()> {
-    let pairs: Vec<_> = headers.to_pairs().into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
-    producer.send(&OutgoingRecord { topic, key, value, headers: &pairs }).await?;
+    producer.send(&OutgoingRecord { topic, key, value, headers: &headers.to_pairs() }).await?;
     Ok(())
 }
 

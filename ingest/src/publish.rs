@@ -112,7 +112,7 @@ impl Publisher {
     async fn send(&self, topic: &str, record: EventRecord, marks: Headers) -> Result<Published, PublishError> {
         let EventRecord { key, value, headers } = record;
         Span::current().record("event_id", &headers.event_id).record("event_type", &headers.event_type);
-        let place = self.store(topic, key, value, &Headers { event: Some(headers), ..marks }).await?;
+        let place = self.store(topic, &key, &value, &Headers { event: Some(headers), ..marks }).await?;
         Ok(Published::Event(place))
     }
 
@@ -129,15 +129,15 @@ impl Publisher {
         let retry = quarantine::retry_headers(reason, meant_for, received_at);
         let key = event.event_id.clone();
         let headers = Headers { event: Some(event), retry: Some(retry), other: Vec::new() };
-        self.store(self.topics.dlq(), key.clone(), body.to_vec(), &headers).await?;
+        self.store(self.topics.dlq(), &key, body, &headers).await?;
         dead_letters().increment(1);
         tracing::warn!(event_id = key, %reason, "an authentic delivery is unusable; its body goes to the DLQ");
         Ok(Published::Quarantined)
     }
 
-    async fn store(&self, topic: &str, key: String, value: Vec<u8>, headers: &Headers) -> Result<Place, Nowhere> {
-        let headers = headers.to_pairs().into_iter().map(|(name, bytes)| (name.to_owned(), bytes)).collect();
-        self.durable.store(&Entry { topic: topic.to_owned(), key: key.into_bytes(), value, headers }).await
+    async fn store(&self, topic: &str, key: &str, value: &[u8], headers: &Headers) -> Result<Place, Nowhere> {
+        let (key, headers) = (key.as_bytes(), headers.to_pairs());
+        self.durable.store(&Entry { topic, key, value: value.into(), headers }).await
     }
 }
 

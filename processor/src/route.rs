@@ -8,7 +8,7 @@ use runtime::metrics as names;
 use runtime::shutdown::Shutdown;
 use runtime::telemetry;
 use schemas::headers::names::FAILED_TRACEPARENT;
-use schemas::headers::{Headers, RetryHeaders, ascii};
+use schemas::headers::{Headers, Pair, RetryHeaders, ascii};
 use schemas::ladder::{ErrorClass, RetryLadder, Route};
 use schemas::topics::Topics;
 use tracing::Span;
@@ -65,9 +65,7 @@ impl Router {
         if let Some(identity) = telemetry::identity(span) {
             headers.other.push((FAILED_TRACEPARENT.to_owned(), identity.to_string().into_bytes()));
         }
-        let pairs: Vec<(String, Vec<u8>)> =
-            headers.to_pairs().into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
-        if !self.deliver(topic, record, &pairs).await {
+        if !self.deliver(topic, record, &headers.to_pairs()).await {
             return Destination::Nowhere;
         }
         bookings::failpoint::hit("moved");
@@ -90,7 +88,7 @@ impl Router {
     }
 
     /// Tries until the brokers have it: giving up would mean to lose the record or to block its partition for good.
-    async fn deliver(&self, topic: &str, record: &Record, headers: &[(String, Vec<u8>)]) -> bool {
+    async fn deliver(&self, topic: &str, record: &Record, headers: &[Pair<'_>]) -> bool {
         let outgoing = OutgoingRecord { topic, key: record.key.as_deref(), value: &record.value, headers };
         let span = publish_span(topic);
         let mut pause = FIRST_PAUSE;
@@ -125,7 +123,7 @@ fn retry_headers(
     error_class: ErrorClass,
     error: &ProcessError,
 ) -> RetryHeaders {
-    let error = ascii(&error.to_string(), MAX_ERROR);
+    let error = ascii(&error.to_string(), MAX_ERROR).into_owned();
     match before {
         // Where it came from and when it first failed stay what they were.
         Some(before) => RetryHeaders { attempt, due_at, failed_at, error_class, error, ..before },

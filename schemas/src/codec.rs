@@ -102,8 +102,11 @@ pub fn encode_calendly(event: &CalendlyEvent) -> Result<Vec<u8>, CodecError> {
 }
 
 /// Encodes in the framing asked for.
-pub fn encode_calendly_as(event: &CalendlyEvent, framing: Framing) -> Result<Vec<u8>, CodecError> {
-    encode(Kind::Calendly, event, event.payload.len(), framing)
+pub fn encode_calendly_as<S: Serialize + AsRef<str>>(
+    event: &CalendlyEvent<S>,
+    framing: Framing,
+) -> Result<Vec<u8>, CodecError> {
+    encode(Kind::Calendly, event, event.payload.as_ref().len(), framing)
 }
 
 /// Encodes without a registry.

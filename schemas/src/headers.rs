@@ -3,6 +3,8 @@
 mod blocks;
 mod foreign;
 
+use std::borrow::Cow;
+
 use jiff::Timestamp;
 
 use self::{blocks::Ours, foreign::Foreign};
@@ -109,6 +111,9 @@ pub struct RetryHeaders {
     pub origin_offset: i64,
 }
 
+/// Name and value of a header, as it is written.
+pub type Pair<'a> = (&'a str, Cow<'a, [u8]>);
+
 /// All headers of a record.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Headers {
@@ -147,7 +152,7 @@ impl Headers {
     }
 
     /// The headers to write, each name once.
-    pub fn to_pairs(&self) -> Vec<(&str, Vec<u8>)> {
+    pub fn to_pairs(&self) -> Vec<Pair<'_>> {
         let mut pairs = Vec::with_capacity(names::ALL.len() + self.other.len());
         if let Some(event) = &self.event {
             blocks::write_event(event, &mut pairs);
@@ -159,13 +164,16 @@ impl Headers {
         for (name, value) in &self.other {
             other.insert(name, value);
         }
-        pairs.extend(other.kept().iter().map(|(name, value)| (*name, value.to_vec())));
+        pairs.extend(other.kept().iter().map(|(name, value)| (*name, Cow::Borrowed(*value))));
         pairs
     }
 }
 
 /// A text as a header may hold it: control and non-ASCII characters become `?`, and it ends after `max` bytes.
-pub fn ascii(text: &str, max: usize) -> String {
-    let printable = |c: char| if c.is_ascii_graphic() || c == ' ' { c } else { '?' };
-    text.chars().map(printable).take(max).collect()
+pub fn ascii(text: &str, max: usize) -> Cow<'_, str> {
+    let is_printable = |c: char| c.is_ascii_graphic() || c == ' ';
+    if text.len() <= max && text.chars().all(is_printable) {
+        return Cow::Borrowed(text);
+    }
+    text.chars().map(|c| if is_printable(c) { c } else { '?' }).take(max).collect()
 }

@@ -1,5 +1,7 @@
 //! A delivery as it goes to its topic: the same key, bytes and headers, whoever publishes it.
 
+use std::borrow::Cow;
+
 use jiff::Timestamp;
 
 use crate::codec::{self, CodecError, Framing};
@@ -26,9 +28,9 @@ impl calendly::Delivery<'_> {
         framing: Framing,
     ) -> Result<EventRecord, CodecError> {
         let key = self.partition_key();
-        let event = self.into_event(received_at);
+        let event = self.into_event_of::<Cow<'_, str>>(received_at);
         let value = codec::encode_calendly_as(&event, framing)?;
-        let (event_id, event_type) = (event.event_id.to_string(), event.event_type);
+        let (event_id, event_type) = (event.event_id.to_string(), event.event_type.into_owned());
         Ok(EventRecord { key, value, headers: EventHeaders { event_id, event_type, received_at, traceparent } })
     }
 }

@@ -98,8 +98,12 @@ impl Replay {
     }
 
     fn pairs(&self) -> [(String, Vec<u8>); 4] {
-        let values =
-            [ascii(&self.by, MAX_TEXT), format!("{:.6}", self.at), self.from.to_string(), self.count.to_string()];
+        let values = [
+            ascii(&self.by, MAX_TEXT).into_owned(),
+            format!("{:.6}", self.at),
+            self.from.to_string(),
+            self.count.to_string(),
+        ];
         let mut values = values.map(String::into_bytes).into_iter();
         NAMES.map(|name| (name.to_owned(), values.next().unwrap_or_default()))
     }
@@ -140,7 +144,7 @@ mod tests {
     /// What the services do to a record's headers on each hop.
     fn hop(headers: &Headers) -> Headers {
         let pairs = headers.to_pairs();
-        Headers::parse(pairs.iter().map(|(name, value)| (*name, value.as_slice())))
+        Headers::parse(pairs.iter().map(|(name, value)| (*name, &**value)))
     }
 
     #[test]

@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail loudly")]
 
 use jiff::Timestamp;
-use schemas::{CalendlyEvent, InvalidPayload, Invitee, calendly, codec};
+use schemas::{CalendlyEvent, Framing, InvalidPayload, Invitee, calendly, codec};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -81,6 +81,8 @@ fn every_invitee_fixture_is_an_event() {
         assert_eq!(event.scheduled_event.is_some(), meeting.is_some(), "{name}");
         let bytes = codec::encode_calendly(&event).unwrap();
         assert_eq!(codec::decode_calendly(&bytes).unwrap(), event, "{name}");
+        let record = parse(body).into_record(now(), String::new(), Framing::SingleObject).unwrap();
+        assert_eq!(record.value, bytes, "{name}: published without a copy, and the same");
     }
 }
 
@@ -191,6 +193,8 @@ fn without_any_uri_the_key_is_the_id() {
 fn the_reference_is_read_from_the_tracking() {
     let with = |content: Value| edited("zoom", |json| json["payload"]["tracking"]["utm_content"] = content);
     assert_eq!(invitee(&with(json!("booking:abc-1"))).reference.as_deref(), Some("abc-1"));
+    let escaped = with(json!("booking:abc-1")).replace("abc-1", r"abc\u002d1");
+    assert_eq!(invitee(&escaped).reference.as_deref(), Some("abc-1"), "one that cannot be borrowed");
     for none in [json!("booking:"), json!("Booking:a"), json!("x booking:a"), json!("abc"), json!(1), json!(null)] {
         assert_eq!(invitee(&with(none.clone())).reference, None, "{none}");
     }

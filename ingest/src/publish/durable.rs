@@ -40,7 +40,7 @@ impl Durable {
     /// A record that goes to the spool may have been handed to the producer before, and so reach Kafka twice: its
     /// `event-id` tells. Of the two orders of doing things only this one loses none. What the schema registry has not
     /// given an id for waits in the spool.
-    pub(crate) async fn store(&self, entry: &Entry) -> Result<Place, Nowhere> {
+    pub(crate) async fn store(&self, entry: &Entry<'_>) -> Result<Place, Nowhere> {
         if self.framings.must_wait(&entry.value) {
             return self.spool.append(entry).await.map(|()| Place::Spool).map_err(Nowhere);
         }
@@ -69,7 +69,7 @@ impl Durable {
     }
 
     /// Without the spool, the requests themselves find out whether Kafka is back.
-    async fn or_kafka(&self, entry: &Entry, error: SpoolError) -> Result<Place, Nowhere> {
+    async fn or_kafka(&self, entry: &Entry<'_>, error: SpoolError) -> Result<Place, Nowhere> {
         let _turn = match (error, self.link.turn()) {
             // What is in a full spool is being tried all the time, so few wait, but what is in it may be just what
             // Kafka does not take.

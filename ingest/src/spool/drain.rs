@@ -147,8 +147,8 @@ impl Drain {
                 continue;
             };
             // It may have been spooled before the schema registry was heard of.
-            match self.framings.apply(entry.value) {
-                Some(value) => entries.push((*id, Entry { value, ..entry })),
+            match self.framings.apply(entry.value.into_owned()) {
+                Some(value) => entries.push((*id, Entry { value: value.into(), ..entry })),
                 None => self.wait_for_id(entry.topic, &mut outcome),
             }
         }
@@ -172,17 +172,17 @@ impl Drain {
     }
 
     /// Leaves an entry for a later sweep. A topic of which a whole window waits is passed by, as if it had not arrived.
-    fn wait_for_id(&mut self, topic: String, outcome: &mut Outcome) {
+    fn wait_for_id(&mut self, topic: &str, outcome: &mut Outcome) {
         self.sweep.has_missed = true;
-        outcome.topics.entry(topic).or_default();
+        outcome.topics.entry(topic.to_owned()).or_default();
     }
 
-    fn note(&mut self, id: u64, entry: &Entry, sent: Result<Delivered, SendError>, outcome: &mut Outcome) {
+    fn note(&mut self, id: u64, entry: &Entry<'_>, sent: Result<Delivered, SendError>, outcome: &mut Outcome) {
         let is_answer = match sent {
             Ok(delivered) => {
                 trace(entry, delivered);
                 outcome.delivered.push(id);
-                self.told.delivered(id, &entry.topic);
+                self.told.delivered(id, entry.topic);
                 true
             }
             Err(error @ SendError::Refused(_)) => {
@@ -196,12 +196,12 @@ impl Drain {
             Err(error @ SendError::NotDelivered(_)) => {
                 self.sweep.has_missed = true;
                 if !self.link.is_away() {
-                    self.told.missed(&entry.topic, &error);
+                    self.told.missed(entry.topic, &error);
                 }
                 false
             }
         };
-        *outcome.topics.entry(entry.topic.clone()).or_default() |= is_answer;
+        *outcome.topics.entry(entry.topic.to_owned()).or_default() |= is_answer;
     }
 
     fn pass_by(&mut self, outcome: &Outcome) {
@@ -213,8 +213,8 @@ impl Drain {
 
 /// A record's way from the spool to Kafka, as a moment in its trace. The tries before it, of which there may be one a
 /// second for hours, are not worth a span each.
-fn trace(entry: &Entry, delivered: Delivered) {
-    let span = publish_span(&entry.topic);
+fn trace(entry: &Entry<'_>, delivered: Delivered) {
+    let span = publish_span(entry.topic);
     if !span.is_disabled() {
         continue_trace(&span, Some(entry.header(TRACEPARENT)));
         end_publish_span(&span, Ok(&delivered));

@@ -24,8 +24,8 @@ pub fn sample() -> Vec<u8> {
     let dir = std::env::temp_dir().join(format!("spool-sample-{}", std::process::id()));
     let made = Store::open(&dir).ok().and_then(|mut store| {
         for number in 0..SAMPLE_ENTRIES {
-            let headers = vec![("event-id".to_owned(), number.to_string().into_bytes())];
-            let entry = Entry { topic: "calendly.events".to_owned(), key: vec![1; 40], value: vec![2; 900], headers };
+            let headers = vec![("event-id", number.to_string().into_bytes().into())];
+            let entry = Entry { topic: "calendly.events", key: &[1; 40], value: vec![2; 900].into(), headers };
             store.change(&[entry.encode(Timestamp::UNIX_EPOCH)], &BTreeSet::new()).ok()?;
         }
         std::fs::read(dir.join(super::store::FILE)).ok()

@@ -76,7 +76,7 @@ impl Spool {
     }
 
     /// Returns once the record is on the disk.
-    pub async fn append(&self, entry: &Entry) -> Result<(), SpoolError> {
+    pub async fn append(&self, entry: &Entry<'_>) -> Result<(), SpoolError> {
         let (done, answer) = oneshot::channel();
         let entry = entry.encode(Timestamp::now());
         let appended = async {

@@ -51,7 +51,7 @@ fn entries_of_a_topic_are_passed_by() {
     let dir = tempfile::tempdir().unwrap();
     let mut store = Store::open(dir.path()).unwrap();
     let entry = |topic: &str| {
-        let entry = Entry { topic: topic.to_owned(), key: vec![], value: vec![], headers: vec![] };
+        let entry = Entry { topic, key: &[], value: [].as_slice().into(), headers: vec![] };
         entry.encode(Timestamp::UNIX_EPOCH)
     };
     let topics: Vec<_> = std::iter::repeat_n("gone", 5000).chain(["here"]).map(entry).collect();

@@ -6,8 +6,8 @@ use super::*;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
-fn entry() -> Entry {
-    Entry { topic: "topic".to_owned(), key: vec![1], value: vec![2; 100], headers: Vec::new() }
+fn entry() -> Entry<'static> {
+    Entry { topic: "topic", key: &[1], value: vec![2; 100].into(), headers: Vec::new() }
 }
 
 /// A spool without a thread: what is asked of it comes out of the other end.

@@ -17,7 +17,7 @@ pub(super) struct Told {
 }
 
 impl Told {
-    pub(super) fn refused(&mut self, id: u64, entry: &Entry, error: &SendError) {
+    pub(super) fn refused(&mut self, id: u64, entry: &Entry<'_>, error: &SendError) {
         if self.is_news(id) {
             let event_id = entry.header("event-id");
             tracing::error!(event_id, %error, "a spooled record is refused; it stays in the spool and is tried again");

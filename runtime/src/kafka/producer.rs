@@ -6,6 +6,7 @@ use std::time::Duration;
 use rdkafka::ClientConfig;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::{FutureProducer, FutureRecord, Producer as _};
+use schemas::headers::Pair;
 use tracing::field::Empty;
 use tracing::{Instrument as _, Span};
 
@@ -33,7 +34,7 @@ pub struct OutgoingRecord<'a> {
     /// Value.
     pub value: &'a [u8],
     /// Headers; a name should occur once.
-    pub headers: &'a [(String, Vec<u8>)],
+    pub headers: &'a [Pair<'a>],
 }
 
 /// Where a record is now durable.

@@ -2,6 +2,7 @@
 
 use rdkafka::Message;
 use rdkafka::message::{BorrowedMessage, Header, Headers, OwnedHeaders};
+use schemas::headers::Pair;
 
 /// A record that was consumed.
 #[derive(Clone, Debug)]
@@ -45,8 +46,8 @@ impl Record {
     }
 }
 
-pub(crate) fn owned_headers(headers: &[(String, Vec<u8>)]) -> OwnedHeaders {
+pub(crate) fn owned_headers(headers: &[Pair<'_>]) -> OwnedHeaders {
     headers.iter().fold(OwnedHeaders::new_with_capacity(headers.len()), |all, (key, value)| {
-        all.insert(Header { key, value: Some(value) })
+        all.insert(Header { key, value: Some(&**value) })
     })
 }

@@ -61,6 +61,11 @@ impl<'a> Delivery<'a> {
 
     /// The event to publish.
     pub fn into_event(self, received_at: Timestamp) -> CalendlyEvent {
+        self.into_event_of(received_at)
+    }
+
+    /// The same, with its texts held as the caller wants: `Cow` copies none of them.
+    pub(crate) fn into_event_of<S: From<Cow<'a, str>>>(self, received_at: Timestamp) -> CalendlyEvent<S> {
         let Self { body, event_type, event_id, created_at, mut payload } = self;
         let received_at = micros::truncate(received_at);
         let occurred_at = created_at.or_else(|| payload.changed_at()).unwrap_or(received_at);
@@ -68,12 +73,12 @@ impl<'a> Delivery<'a> {
         let about_invitee = event_type.starts_with("invitee.") || event_type.starts_with("invitee_no_show.");
         CalendlyEvent {
             event_id,
-            event_type: event_type.into_owned(),
+            event_type: event_type.into(),
             occurred_at,
             received_at,
             invitee: if about_invitee { payload.into_invitee() } else { None },
             scheduled_event: scheduled_event.map(super::fields::Meeting::into_scheduled_event),
-            payload: body.to_owned(),
+            payload: Cow::Borrowed(body).into(),
         }
     }
 }

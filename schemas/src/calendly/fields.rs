@@ -11,6 +11,9 @@ use crate::{
     wire::micros,
 };
 
+/// What stands before the caller's own booking id.
+const REFERENCE: &str = "booking:";
+
 #[derive(Default)]
 pub(super) struct Top<'a> {
     pub(super) event: Text<'a>,
@@ -79,33 +82,33 @@ impl<'a> Fields<'a> for Payload<'a> {
     }
 }
 
-impl Payload<'_> {
+impl<'a> Payload<'a> {
     /// When the invitee (or whatever the payload describes) last changed or came to be.
     pub(super) fn changed_at(&self) -> Option<Timestamp> {
         time(&self.updated_at).or_else(|| time(&self.created_at))
     }
 
     /// `None` without a `uri`.
-    pub(super) fn into_invitee(self) -> Option<Invitee> {
+    pub(super) fn into_invitee<S: From<Cow<'a, str>>>(self) -> Option<Invitee<S>> {
         Some(Invitee {
             created_at: time(&self.created_at),
             updated_at: time(&self.updated_at),
             reference: self.tracking.reference(),
-            uri: self.uri?.into_owned(),
-            email: owned(self.email),
-            name: owned(self.name),
-            first_name: owned(self.first_name),
-            last_name: owned(self.last_name),
-            status: owned(self.status),
-            timezone: owned(self.timezone),
+            uri: self.uri?.into(),
+            email: held(self.email),
+            name: held(self.name),
+            first_name: held(self.first_name),
+            last_name: held(self.last_name),
+            status: held(self.status),
+            timezone: held(self.timezone),
             rescheduled: self.rescheduled.unwrap_or_default(),
-            old_invitee: owned(self.old_invitee),
-            new_invitee: owned(self.new_invitee),
-            event: owned(self.event),
+            old_invitee: held(self.old_invitee),
+            new_invitee: held(self.new_invitee),
+            event: held(self.event),
             payment: self.payment.map(Charge::into_payment),
-            canceled_by: owned(self.cancellation.canceled_by),
-            canceler_type: owned(self.cancellation.canceler_type),
-            cancel_reason: owned(self.cancellation.reason),
+            canceled_by: held(self.cancellation.canceled_by),
+            canceler_type: held(self.cancellation.canceler_type),
+            cancel_reason: held(self.cancellation.reason),
         })
     }
 }
@@ -140,10 +143,13 @@ impl<'a> Fields<'a> for Tracking<'a> {
     }
 }
 
-impl Tracking<'_> {
-    fn reference(&self) -> Option<String> {
-        let reference = self.utm_content.as_deref()?.strip_prefix("booking:")?;
-        (!reference.is_empty()).then(|| reference.to_owned())
+impl<'a> Tracking<'a> {
+    fn reference<S: From<Cow<'a, str>>>(self) -> Option<S> {
+        let reference = match self.utm_content? {
+            Cow::Borrowed(text) => Cow::Borrowed(text.strip_prefix(REFERENCE)?),
+            Cow::Owned(text) => Cow::Owned(text.strip_prefix(REFERENCE)?.to_owned()),
+        };
+        (!reference.is_empty()).then(|| reference.into())
     }
 }
 
@@ -189,13 +195,13 @@ impl<'a> Fields<'a> for Charge<'a> {
     }
 }
 
-impl Charge<'_> {
-    fn into_payment(self) -> Payment {
+impl<'a> Charge<'a> {
+    fn into_payment<S: From<Cow<'a, str>>>(self) -> Payment<S> {
         Payment {
-            external_id: owned(self.external_id),
-            provider: owned(self.provider),
+            external_id: held(self.external_id),
+            provider: held(self.provider),
             amount: self.amount,
-            currency: owned(self.currency),
+            currency: held(self.currency),
             successful: self.successful,
         }
     }
@@ -228,16 +234,16 @@ impl<'a> Fields<'a> for Meeting<'a> {
     }
 }
 
-impl Meeting<'_> {
-    pub(super) fn into_scheduled_event(self) -> ScheduledEvent {
+impl<'a> Meeting<'a> {
+    pub(super) fn into_scheduled_event<S: From<Cow<'a, str>>>(self) -> ScheduledEvent<S> {
         ScheduledEvent {
             start_time: time(&self.start_time),
             end_time: time(&self.end_time),
-            uri: owned(self.uri),
-            name: owned(self.name),
-            status: owned(self.status),
-            event_type: owned(self.event_type),
-            location_type: owned(self.location.kind),
+            uri: held(self.uri),
+            name: held(self.name),
+            status: held(self.status),
+            event_type: held(self.event_type),
+            location_type: held(self.location.kind),
         }
     }
 }
@@ -257,8 +263,8 @@ impl<'a> Fields<'a> for Location<'a> {
     }
 }
 
-fn owned(text: Text<'_>) -> Option<String> {
-    text.map(Cow::into_owned)
+fn held<'a, S: From<Cow<'a, str>>>(text: Text<'a>) -> Option<S> {
+    text.map(S::from)
 }
 
 /// A time that does not parse is absent, as is one that is not there.

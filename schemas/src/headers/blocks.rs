@@ -1,10 +1,11 @@
 //! The two blocks of our own headers, as text and back.
 
+use std::borrow::Cow;
 use std::str::FromStr;
 
 use jiff::Timestamp;
 
-use super::{EventHeaders, MAX_ERROR, MAX_TEXT, RetryHeaders, ascii, names};
+use super::{EventHeaders, MAX_ERROR, MAX_TEXT, Pair, RetryHeaders, ascii, names};
 use crate::trace::TraceParent;
 
 /// The latest value of each of our headers, in the order of [`names::ALL`].
@@ -35,7 +36,7 @@ impl<'a> Ours<'a> {
             first_failed_at: self.parse(names::FIRST_FAILED_AT)?,
             failed_at: self.parse(names::FAILED_AT)?,
             error_class: self.parse(names::ERROR_CLASS)?,
-            error: ascii(self.text(names::ERROR)?, MAX_ERROR),
+            error: ascii(self.text(names::ERROR)?, MAX_ERROR).into_owned(),
             origin_topic: self.text(names::ORIGIN_TOPIC)?.to_owned(),
             origin_partition: self.parse(names::ORIGIN_PARTITION)?,
             origin_offset: self.parse(names::ORIGIN_OFFSET)?,
@@ -52,32 +53,39 @@ impl<'a> Ours<'a> {
     }
 }
 
-pub(super) fn write_event(event: &EventHeaders, pairs: &mut Vec<(&str, Vec<u8>)>) {
-    pairs.push((names::EVENT_ID, text(&event.event_id)));
-    pairs.push((names::EVENT_TYPE, text(&event.event_type)));
+pub(super) fn write_event<'a>(event: &'a EventHeaders, pairs: &mut Vec<Pair<'a>>) {
+    pairs.push((names::EVENT_ID, text(&event.event_id, MAX_TEXT)));
+    pairs.push((names::EVENT_TYPE, text(&event.event_type, MAX_TEXT)));
     pairs.push((names::RECEIVED_AT, time(event.received_at)));
     if !event.traceparent.is_empty() {
-        pairs.push((names::TRACEPARENT, text(&event.traceparent)));
+        pairs.push((names::TRACEPARENT, text(&event.traceparent, MAX_TEXT)));
     }
 }
 
-pub(super) fn write_retry(retry: &RetryHeaders, pairs: &mut Vec<(&str, Vec<u8>)>) {
-    pairs.push((names::RETRY_ATTEMPT, retry.attempt.to_string().into_bytes()));
+pub(super) fn write_retry<'a>(retry: &'a RetryHeaders, pairs: &mut Vec<Pair<'a>>) {
+    pairs.push((names::RETRY_ATTEMPT, number(&retry.attempt)));
     pairs.push((names::RETRY_DUE_AT, time(retry.due_at)));
     pairs.push((names::FIRST_FAILED_AT, time(retry.first_failed_at)));
     pairs.push((names::FAILED_AT, time(retry.failed_at)));
-    pairs.push((names::ERROR_CLASS, text(retry.error_class.as_str())));
-    pairs.push((names::ERROR, ascii(&retry.error, MAX_ERROR).into_bytes()));
-    pairs.push((names::ORIGIN_TOPIC, text(&retry.origin_topic)));
-    pairs.push((names::ORIGIN_PARTITION, retry.origin_partition.to_string().into_bytes()));
-    pairs.push((names::ORIGIN_OFFSET, retry.origin_offset.to_string().into_bytes()));
+    pairs.push((names::ERROR_CLASS, text(retry.error_class.as_str(), MAX_TEXT)));
+    pairs.push((names::ERROR, text(&retry.error, MAX_ERROR)));
+    pairs.push((names::ORIGIN_TOPIC, text(&retry.origin_topic, MAX_TEXT)));
+    pairs.push((names::ORIGIN_PARTITION, number(&retry.origin_partition)));
+    pairs.push((names::ORIGIN_OFFSET, number(&retry.origin_offset)));
 }
 
-fn text(value: &str) -> Vec<u8> {
-    ascii(value, MAX_TEXT).into_bytes()
+fn text(value: &str, max: usize) -> Cow<'_, [u8]> {
+    match ascii(value, max) {
+        Cow::Borrowed(text) => text.as_bytes().into(),
+        Cow::Owned(text) => text.into_bytes().into(),
+    }
+}
+
+fn number(value: &impl ToString) -> Cow<'static, [u8]> {
+    value.to_string().into_bytes().into()
 }
 
 /// RFC 3339, UTC, microseconds: the precision of the events themselves.
-fn time(at: Timestamp) -> Vec<u8> {
-    format!("{at:.6}").into_bytes()
+fn time(at: Timestamp) -> Cow<'static, [u8]> {
+    format!("{at:.6}").into_bytes().into()
 }

@@ -77,5 +77,5 @@ fn retry_headers(due_at: Timestamp) -> OwnedHeaders {
     headers
         .to_pairs()
         .iter()
-        .fold(OwnedHeaders::new(), |all, (key, value)| all.insert(Header { key, value: Some(value.as_slice()) }))
+        .fold(OwnedHeaders::new(), |all, (key, value)| all.insert(Header { key, value: Some(&**value) }))
 }

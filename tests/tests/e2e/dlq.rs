@@ -195,7 +195,7 @@ async fn bury(world: &World, delivery: &Delivery, class: ErrorClass) {
     };
     let headers = Headers { event: Some(event), retry: Some(retry), other: Vec::new() };
     let pairs = headers.to_pairs();
-    let pairs: Vec<_> = pairs.iter().map(|(name, value)| (*name, value.as_slice())).collect();
+    let pairs: Vec<_> = pairs.iter().map(|(name, value)| (*name, &**value)).collect();
     let topic = world.sandbox.topic("calendly.events.dlq");
     produce(world.sandbox.brokers(), &topic, Some(key.as_bytes()), &value, &pairs).await;
 }

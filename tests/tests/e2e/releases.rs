@@ -26,7 +26,7 @@ fn headers(due_at: Timestamp) -> Vec<(String, Vec<u8>)> {
         origin_offset: 0,
     };
     let headers = Headers { retry: Some(retry), ..Headers::default() };
-    headers.to_pairs().into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+    headers.to_pairs().into_iter().map(|(name, value)| (name.to_owned(), value.into_owned())).collect()
 }
 
 /// More waits in each partition than is held in memory, so the partitions are paused when they change hands.
