@@ -70,7 +70,7 @@ impl Bare {
     }
 
     pub(super) fn server(&self) -> Server {
-        Server { name: "bare axum with HMAC", pid: self.process.pid(), addr: self.addr }
+        Server { name: "bare axum with HMAC", pid: self.process.pid(), addr: self.addr, broker: None }
     }
 
     /// How much slower this machine is now than the one that the absolute targets were set on.

@@ -80,8 +80,9 @@ pub(super) async fn run() -> Vec<Figure> {
     for _ in 0..BROKER_WARM_UP {
         warm_up(addr).await;
     }
-    at_rest(kafka.pid().expect("it runs")).await;
-    let ours = Server { name: "into Kafka", pid: ingest.pid(), addr };
+    let broker = kafka.pid().expect("it runs");
+    at_rest(broker).await;
+    let ours = Server { name: "into Kafka", pid: ingest.pid(), addr, broker: Some(broker) };
     figures.extend(compare(&bare.server(), &ours).await);
     figures.extend(without_kafka(&kafka, &ingest, addr).await);
     figures
@@ -92,7 +93,7 @@ async fn without_kafka(kafka: &Arc<Kafka>, ingest: &Service, addr: SocketAddr) -
     let stopped = kafka.clone();
     tokio::task::spawn_blocking(move || stopped.kill()).await.expect("Kafka can be killed");
     warm_up(addr).await;
-    let server = Server { name: "into the spool", pid: ingest.pid(), addr };
+    let server = Server { name: "into the spool", pid: ingest.pid(), addr, broker: None };
     let (spooled, _) = server.measure((3 * DISTINCT, 1 << 41), 3 * ROUND, None).await;
     let waiting = ingest.metrics().await.sum("spool_records", &[]);
     let restarted = kafka.clone();

@@ -45,6 +45,8 @@ pub(super) struct Server {
     pub(super) name: &'static str,
     pub(super) pid: u32,
     pub(super) addr: SocketAddr,
+    /// The broker that it writes to.
+    pub(super) broker: Option<u32>,
 }
 
 /// What a server did in one round, flat out.
@@ -52,6 +54,9 @@ pub(super) struct Server {
 pub(super) struct Measured {
     pub(super) rate: f64,
     pub(super) cpu_per_1000: f64,
+    /// What the clients took meanwhile, and the broker: they have the same cores.
+    pub(super) clients_per_1000: f64,
+    pub(super) broker_per_1000: Option<f64>,
 }
 
 impl Server {
@@ -64,22 +69,32 @@ impl Server {
     ) -> (Measured, Run) {
         let made = tokio::task::spawn_blocking(move || requests(count, first)).await;
         let (_, requests) = made.expect("requests can be made");
-        let watch = Stopwatch::start(self.pid);
+        let (watch, clients) = (Stopwatch::start(self.pid), Stopwatch::start(std::process::id()));
+        let broker = self.broker.map(Stopwatch::start);
         let run = send(self.addr, requests, duration, per_second).await;
         assert_eq!(run.failed, 0, "{}: requests failed", self.name);
-        (Measured { rate: run.rate(), cpu_per_1000: run.cpu_per_1000(watch.cpu()) }, run)
+        let measured = Measured {
+            rate: run.rate(),
+            cpu_per_1000: run.cpu_per_1000(watch.cpu()),
+            clients_per_1000: run.cpu_per_1000(clients.cpu()),
+            broker_per_1000: broker.map(|broker| run.cpu_per_1000(broker.cpu())),
+        };
+        (measured, run)
     }
 
-    pub(super) fn figures(&self, rounds: &[Measured]) -> [Figure; 2] {
-        let name = self.name;
-        [
-            Figure::new(format!("{name}: requests"), median(rounds.iter().map(|round| round.rate)), "/s"),
-            Figure::new(
-                format!("{name}: processor time for 1,000"),
-                median(rounds.iter().map(|round| round.cpu_per_1000)),
-                "CPU-s",
-            ),
-        ]
+    pub(super) fn figures(&self, rounds: &[Measured]) -> Vec<Figure> {
+        let figure = |what: &str, of: fn(&Measured) -> Option<f64>, unit| {
+            let values: Vec<f64> = rounds.iter().filter_map(of).collect();
+            (!values.is_empty())
+                .then(|| Figure::new(format!("{}: {what}", self.name), median(values.into_iter()), unit))
+        };
+        let figures = [
+            figure("requests", |round| Some(round.rate), "/s"),
+            figure("processor time for 1,000", |round| Some(round.cpu_per_1000), "CPU-s"),
+            figure("processor time of the clients for 1,000", |round| Some(round.clients_per_1000), "CPU-s"),
+            figure("processor time of the broker for 1,000", |round| round.broker_per_1000, "CPU-s"),
+        ];
+        figures.into_iter().flatten().collect()
     }
 }
 
