@@ -12,7 +12,7 @@ use ingest::config::LateDeliveries;
 use ingest::signature::{Calendly, Scheme as _, Verifier};
 use ingest::spool;
 use jiff::Timestamp;
-use schemas::codec;
+use schemas::codec::{self, Framing};
 use schemas::headers::Headers;
 
 /// A signature header, a zero byte, a body. Nobody who does not know the key gets in.
@@ -36,6 +36,9 @@ pub fn delivery(data: &[u8]) {
         let encoded = codec::encode_calendly(&event).expect("an event can be encoded");
         // Times of an event may be beyond what can be read back only if they could not be parsed; so they are equal.
         assert_eq!(codec::decode_calendly(&encoded).expect("what was encoded can be decoded"), event);
+        let again = schemas::calendly::Delivery::parse(data).expect("it is what it was");
+        let record = again.into_record(Timestamp::UNIX_EPOCH, String::new(), Framing::SingleObject);
+        assert_eq!(record.expect("an event can be published").value, encoded);
     }
     if let Ok(delivery) = schemas::stripe::Delivery::parse(data) {
         let _ = delivery.partition_key();

@@ -147,8 +147,8 @@ impl Drain {
                 continue;
             };
             // It may have been spooled before the schema registry was heard of.
-            match self.framings.apply(entry.value.into_owned()) {
-                Some(value) => entries.push((*id, Entry { value: value.into(), ..entry })),
+            match self.framings.apply(entry.value) {
+                Some(value) => entries.push((*id, Entry { value, ..entry })),
                 None => self.wait_for_id(entry.topic, &mut outcome),
             }
         }

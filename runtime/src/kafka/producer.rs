@@ -224,8 +224,7 @@ fn client(config: &KafkaConfig, delivery_timeout: Duration) -> ClientConfig {
         .set("enable.idempotence", "true")
         .set("message.timeout.ms", delivery_timeout.as_millis().to_string())
         .set("message.max.bytes", MAX_RECORD_BYTES.to_string())
-        // Nothing waits to be joined by others: under load batches fill by themselves while five requests are under
-        // way. What waiting would be worth is in decision 45.
+        // Nothing waits to be joined by others; decision 45 has what waiting would be worth.
         .set("linger.ms", "0")
         .set("compression.type", "lz4")
         .set("queue.buffering.max.kbytes", "65536")

@@ -1,5 +1,6 @@
 //! What stands in front of the events that are written now.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -46,7 +47,7 @@ impl Framings {
 
     /// A value that had to wait, as it may go now; `None` while its kind's id is unknown. Any other comes back unchanged.
     #[must_use]
-    pub fn apply(&self, value: Vec<u8>) -> Option<Vec<u8>> {
+    pub fn apply<'v>(&self, value: Cow<'v, [u8]>) -> Option<Cow<'v, [u8]>> {
         if !self.must_wait(&value) {
             return Some(value);
         }
@@ -57,7 +58,7 @@ impl Framings {
             is_known = framing != Framing::SingleObject;
             framing
         });
-        is_known.then(|| reframed.unwrap_or(value))
+        is_known.then(|| reframed.map_or(value, Cow::Owned))
     }
 
     pub(super) fn set(&self, kind: Kind, id: u32) {
@@ -106,7 +107,8 @@ mod tests {
         framings.set(Kind::Stripe, u32::MAX);
         assert_eq!(framings.get(Kind::Stripe), Framing::Confluent(u32::MAX));
         assert!(framings.must_wait(&[0xC3, 1, 7]) && !framings.must_wait(b"{}") && !framings.must_wait(&[0, 0]));
-        assert_eq!(framings.apply(vec![0xC3, 1, 7]).unwrap(), [0xC3, 1, 7], "what cannot be read is left alone");
+        let unreadable = &[0xC3, 1, 7][..];
+        assert_eq!(framings.apply(unreadable.into()).as_deref(), Some(unreadable), "left alone");
     }
 
     #[test]
@@ -117,10 +119,10 @@ mod tests {
         });
         let framings = Framings::of_registry();
         framings.set(Kind::Stripe, 7);
-        assert_eq!(framings.apply(stripe).unwrap(), b"\0\0\0\0\x07body");
-        assert_eq!(framings.apply(calendly.clone()), None);
-        assert_eq!(framings.apply(b"{}".to_vec()).unwrap(), b"{}");
+        assert_eq!(framings.apply(stripe.into()).as_deref(), Some(&b"\0\0\0\0\x07body"[..]));
+        assert_eq!(framings.apply((&calendly).into()), None);
+        assert_eq!(framings.apply(b"{}"[..].into()).as_deref(), Some(&b"{}"[..]));
         framings.set(Kind::Calendly, 8);
-        assert_eq!(framings.apply(calendly).unwrap(), b"\0\0\0\0\x08body");
+        assert_eq!(framings.apply(calendly.into()).as_deref(), Some(&b"\0\0\0\0\x08body"[..]));
     }
 }
